@@ -1,0 +1,138 @@
+//! From the bytes of a pipeline file to a bound pipeline, with every fault of every phase.
+//!
+//! `run`, `validate` and `graph` go this one way. Invariant: a fault that follows from an earlier one is not reported.
+//! Not here: reading flags (`cli`), running (`rde_engine::PipelineEngine`).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rde_config::{ConfigFile, Diagnostic, Loaded, OperatorEntry, Places, Redactor, Resolver};
+use rde_core::{Budget, Kind, Plan, Probe, ProbeMode, Runtime, Settings};
+use rde_engine::{OperatorOptions, Pipeline, PipelineBuilder};
+
+use crate::registry::OPERATORS;
+
+/// A pipeline file that was looked at, with all that was found wrong with it.
+pub struct Prepared {
+    /// Name of the pipeline, where it could be read.
+    pub name: Option<String>,
+    /// The bound pipeline; absent when the file is not readable as one.
+    pub pipeline: Option<Pipeline>,
+    /// Sorted, redacted and limited faults; a run starts only without any.
+    pub faults: Vec<Diagnostic>,
+    /// Maps errors to places in the file.
+    pub places: Places,
+    /// Hides secrets in every text.
+    pub redactor: Redactor,
+}
+
+/// Reads, parses, discovers and binds the pipeline at `path`.
+pub async fn prepare(path: &Path, sets: &[String], mode: ProbeMode, runtime: Runtime) -> Prepared {
+    let name = path.display().to_string();
+    let base = base_of(path);
+    let (bytes, unreadable) = match std::fs::read(path) {
+        Ok(bytes) => (bytes, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    let resolver = Environment { base: base.clone() };
+    let file = ConfigFile { name: &name, bytes: &bytes, sets };
+    let loaded = rde_config::load(&file, OPERATORS, &resolver);
+    if let Some(error) = unreadable {
+        let help = "give the path of a pipeline file, for example `rde run pipeline.yaml`";
+        let message = format!("cannot read the pipeline file `{name}`: {error}");
+        let fault = loaded.places.at_file(&rde_config::codes::UNREADABLE, message, Some(help.to_owned()));
+        return Prepared {
+            name: None,
+            pipeline: None,
+            faults: vec![fault],
+            places: loaded.places,
+            redactor: loaded.redactor,
+        };
+    }
+    bind(loaded, base, mode, runtime).await
+}
+
+async fn bind(loaded: Loaded<'_>, base: PathBuf, mode: ProbeMode, runtime: Runtime) -> Prepared {
+    let Loaded { spec, mut faults, places, redactor } = loaded;
+    let Some(spec) = spec else {
+        let faults = rde_config::finish(faults, &redactor);
+        return Prepared { name: None, pipeline: None, faults, places, redactor };
+    };
+    let mut builder = PipelineBuilder::new(spec.name.as_deref().unwrap_or("unnamed"), spec.settings.clone());
+    builder.parts_missing(!spec.operators_complete, !spec.edges_complete);
+    for entry in &spec.operators {
+        match parse(entry) {
+            Ok(Some(plan)) => add(&mut builder, entry, plan),
+            Ok(None) => builder.add_broken(&entry.id, entry.kind, &entry.kind_name),
+            Err(errors) => {
+                faults.extend(errors.iter().map(|error| places.locate(&error.clone().in_operator(&entry.id))));
+                builder.add_broken(&entry.id, entry.kind, &entry.kind_name);
+            }
+        }
+    }
+    for edge in &spec.edges {
+        builder.connect(&edge.from, &edge.to);
+    }
+    let budget = Budget::new(spec.settings.memory_max.bytes());
+    let probe = Probe { base, mode, runtime, budget };
+    let (pipeline, errors) = builder.build(&probe).await;
+    faults.extend(errors.iter().map(|error| places.locate(error)));
+    let faults = rde_config::finish(faults, &redactor);
+    Prepared { name: spec.name, pipeline: Some(pipeline), faults, places, redactor }
+}
+
+fn parse(entry: &OperatorEntry<'_>) -> Result<Option<Box<dyn Plan>>, Vec<rde_core::Error>> {
+    if entry.broken {
+        return Ok(None);
+    }
+    let Some(spec) = entry.spec else { return Ok(None) };
+    spec.parse(&entry.fields).map(Some).map_err(rde_core::Faults::into_vec)
+}
+
+fn add(builder: &mut PipelineBuilder, entry: &OperatorEntry<'_>, plan: Box<dyn Plan>) {
+    let options = OperatorOptions {
+        on_error: entry.on_error,
+        parallelism: entry.parallelism,
+        description: entry.description.clone(),
+    };
+    match entry.kind {
+        Kind::Source => builder.add_source(&entry.id, &entry.kind_name, plan, options),
+        Kind::Transform => builder.add_transform(&entry.id, &entry.kind_name, plan, options),
+        Kind::Sink => builder.add_sink(&entry.id, &entry.kind_name, plan, options),
+    };
+}
+
+fn base_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// Variables come from the environment, secrets from files beside the pipeline.
+struct Environment {
+    base: PathBuf,
+}
+
+impl Resolver for Environment {
+    #[expect(clippy::disallowed_methods, reason = "only app reads the environment, and this is where")]
+    fn variable(&self, name: &str) -> Option<String> {
+        std::env::var(name).ok()
+    }
+
+    fn secret_file(&self, path: &str) -> Result<String, String> {
+        let path = self.base.join(path);
+        let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+        Ok(text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text)).unwrap_or(&text).to_owned())
+    }
+}
+
+/// Returns default settings, for pipelines built in Rust.
+pub fn default_settings() -> Arc<Settings> {
+    Arc::new(Settings::default())
+}
+
+/// Returns what `discover` may look at before a run of a pipeline built in Rust.
+pub fn probe(base: PathBuf, runtime: Runtime) -> Probe {
+    Probe { base, mode: ProbeMode::Run, runtime, budget: Budget::new(usize::MAX) }
+}
