@@ -14,6 +14,14 @@ pub struct Code {
     pub text: &'static str,
 }
 
+/// A kind, field or value that a later stage brings.
+pub const LATER_STAGE: Code = Code {
+    id: "RDE0900",
+    title: "not in this version",
+    text: "The kind, field or value is part of the design and comes with a later version; this one knows its name, so \
+           that it is never ignored in silence. Remove it, or look in CHANGELOG.md whether a newer version has it.",
+};
+
 /// Declares codes as constants and the slice `ALL` of them.
 ///
 /// ```

@@ -23,7 +23,7 @@ mod wanted;
 pub use budget::{Budget, Charge};
 pub use cancel::CancelToken;
 pub use clock::{Clock, Random, Runtime, Spawn, Work};
-pub use codes::Code;
+pub use codes::{Code, LATER_STAGE};
 pub use error::{Error, ErrorKind, Faults, Place, Result};
 pub use futures::future::BoxFuture;
 pub use futures::stream::BoxStream;
