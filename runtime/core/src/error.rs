@@ -161,6 +161,20 @@ impl Error {
         self
     }
 
+    /// Returns the error with every text of it passed through `hide`; its causes become one text.
+    #[must_use]
+    pub fn redacted(&self, hide: impl Fn(&str) -> String) -> Error {
+        let mut inner = (*self.0).clone();
+        inner.message = hide(&inner.message);
+        inner.help = inner.help.as_deref().map(&hide);
+        inner.detail = inner.detail.as_deref().map(&hide);
+        let causes = self.causes();
+        if !causes.is_empty() {
+            inner.source = Some(Arc::new(std::io::Error::other(hide(&causes.join(": ")))));
+        }
+        Error(Box::new(inner))
+    }
+
     /// Returns whose duty it is.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
