@@ -25,6 +25,7 @@
 //! Not here: deciding anything; this crate wires the others.
 
 pub mod cli;
+mod codes;
 mod metrics;
 pub mod pipeline;
 pub mod registry;
@@ -32,4 +33,6 @@ mod report;
 pub mod runtime;
 
 pub use rde_core as core;
-pub use rde_engine::{OperatorOptions, Pipeline, PipelineBuilder, PipelineEngine, RunControl, RunReport};
+pub use rde_engine::{
+    OperatorOptions, Pipeline, PipelineBuilder, PipelineEngine, RunControl, RunReport, Status, TraceEvent, TraceHook,
+};

@@ -21,6 +21,7 @@ pub const OPERATORS: &[&dyn OperatorSpec] = &[
 pub fn codes() -> Vec<&'static Code> {
     let tables = [
         rde_config::codes::ALL,
+        crate::codes::ALL,
         rde_engine::codes::ALL,
         rde_wasm::codes::ALL,
         rde_sql::codes::ALL,
