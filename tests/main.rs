@@ -5,6 +5,7 @@
 #![expect(clippy::disallowed_methods, clippy::print_stderr, reason = "tests run in real time, in real processes, and say what they saw")]
 
 mod architecture;
+mod bad_input;
 mod configs;
 mod flights;
 mod golden;
