@@ -19,4 +19,8 @@ rde_core::codes! {
     /// The plugin failed on the rows of a case or a measurement.
     PLUGIN_RUN = "RDE0174", "plugin failed in the tool",
         "The plugin answered a failure or trapped while `rde plugin test` or `bench` ran it. The causes say what it said; its log lines stand in the detail.";
+    /// The pipeline file cannot be read.
+    PIPELINE_FILE = "RDE0175", "pipeline file not readable",
+        "The file given to `rde run`, `validate` or `graph` cannot be read. Check its path and that you may read it; relative paths are relative \
+         to the folder you are in.";
 }

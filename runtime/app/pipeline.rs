@@ -40,7 +40,7 @@ pub async fn prepare(path: &Path, sets: &[String], mode: ProbeMode, runtime: Run
     if let Some(error) = unreadable {
         let help = "give the path of a pipeline file, for example `rde run pipeline.yaml`";
         let message = format!("cannot read the pipeline file `{name}`: {error}");
-        let fault = loaded.places.at_file(&rde_config::codes::UNREADABLE, message, Some(help.to_owned()));
+        let fault = loaded.places.at_file(&crate::codes::PIPELINE_FILE, message, Some(help.to_owned()));
         return Prepared {
             name: None,
             pipeline: None,
@@ -59,7 +59,6 @@ async fn bind(loaded: Loaded<'_>, base: PathBuf, mode: ProbeMode, runtime: Runti
         return Prepared { name: None, pipeline: None, faults, places, redactor };
     };
     let mut builder = PipelineBuilder::new(spec.name.as_deref().unwrap_or("unnamed"), spec.settings.clone());
-    builder.parts_missing(!spec.operators_complete, !spec.edges_complete);
     for entry in &spec.operators {
         match parse(entry) {
             Ok(Some(plan)) => add(&mut builder, entry, plan),
@@ -76,9 +75,25 @@ async fn bind(loaded: Loaded<'_>, base: PathBuf, mode: ProbeMode, runtime: Runti
     let budget = Budget::new(spec.settings.memory_max.bytes());
     let probe = Probe { base, mode, runtime, budget };
     let (pipeline, errors) = builder.build(&probe).await;
-    faults.extend(errors.iter().map(|error| places.locate(error)));
+    let new = errors.iter().filter(|error| is_news(error, spec.operators_complete, spec.edges_complete));
+    faults.extend(new.map(|error| places.locate(error)));
     let faults = rde_config::finish(faults, &redactor);
     Prepared { name: spec.name, pipeline: Some(pipeline), faults, places, redactor }
+}
+
+/// Returns whether a fault of the graph says something that the faults of the text do not: an operator or edge that was left
+/// out of the graph, because it could not be read, makes others look unconnected.
+fn is_news(error: &rde_core::Error, operators_complete: bool, edges_complete: bool) -> bool {
+    use rde_engine::codes;
+    let of = |codes: &[&rde_core::Code]| codes.iter().any(|code| code.id == error.code());
+    if of(&[&codes::BAD_ID, &codes::DUPLICATE_ID]) {
+        return false;
+    }
+    if of(&[&codes::UNKNOWN_OPERATOR]) {
+        return operators_complete;
+    }
+    let coverage = [&codes::OUTPUT_WITHOUT_EDGE, &codes::INPUT_WITHOUT_EDGE, &codes::NO_WAY];
+    !of(&coverage) || (operators_complete && edges_complete)
 }
 
 fn parse(entry: &OperatorEntry<'_>) -> Result<Option<Box<dyn Plan>>, Vec<rde_core::Error>> {
