@@ -143,6 +143,12 @@ impl Charge {
         grown
     }
 
+    /// Adds bytes to this charge whether or not there is room.
+    pub fn grow(&mut self, bytes: usize) {
+        self.budget.add(bytes);
+        self.bytes += bytes;
+    }
+
     /// Gives back a part; more than is charged gives back all.
     pub fn shrink(&mut self, bytes: usize) {
         let bytes = bytes.min(self.bytes);
