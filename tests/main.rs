@@ -6,6 +6,7 @@
 
 mod architecture;
 mod bad_input;
+mod broken;
 mod configs;
 mod flights;
 mod golden;

@@ -40,7 +40,7 @@ pub async fn prepare(path: &Path, sets: &[String], mode: ProbeMode, runtime: Run
     if let Some(error) = unreadable {
         let help = "give the path of a pipeline file, for example `rde run pipeline.yaml`";
         let message = format!("cannot read the pipeline file `{name}`: {error}");
-        let fault = loaded.places.at_file(&crate::codes::PIPELINE_FILE, message, Some(help.to_owned()));
+        let fault = loaded.places.at_file(&crate::codes::PIPELINE_FILE, message, help);
         return Prepared {
             name: None,
             pipeline: None,
