@@ -133,6 +133,13 @@ impl Error {
         self
     }
 
+    /// Puts what it is about, for example a file, in front of the message.
+    #[must_use]
+    pub fn about(mut self, object: impl fmt::Display) -> Error {
+        self.0.message = format!("{object}: {}", self.0.message);
+        self
+    }
+
     /// Adds the place in the operator's configuration.
     #[must_use]
     pub fn at(mut self, place: Place) -> Error {
