@@ -13,7 +13,7 @@ pub fn root() -> &'static Path {
 /// Returns a command that starts the product, with an environment of its own.
 pub fn rde() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rde"));
-    command.env_remove("RDE_LOG").env("NO_COLOR", "1");
+    command.env_remove("RDE_LOG").env("NO_COLOR", "1").env("RDE_PLUGINS", root().join("out/plugins"));
     command
 }
 
