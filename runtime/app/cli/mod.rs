@@ -188,6 +188,7 @@ pub fn main() -> Exit {
     let cli = Cli::parse();
     let style = Style::from_environment(cli.plain);
     logging::start(cli.log_format, &style);
+    rde_wasm::Host::install(rde_wasm::HostOptions { cache: cache_dirs(), ticks: rde_wasm::Ticks::default() });
     match cli.command {
         Command::Run(args) => run::run(&args, &style),
         Command::Validate(args) => validate::run(&args, &style),
@@ -200,4 +201,16 @@ pub fn main() -> Exit {
         Command::Verify(_) => output::later("rde verify", &style),
         Command::Dlq(_) => output::later("rde dlq", &style),
     }
+}
+
+/// Compiled plugins lie in the user's own cache folder, never beside a pipeline; the key that vouches for them elsewhere.
+fn cache_dirs() -> Option<rde_wasm::CacheDirs> {
+    let home = std::env::var_os("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
+    let base = |variable: &str, below_home: &str| {
+        let given = std::env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
+        given.or_else(|| home.as_ref().map(|home| home.join(below_home)))
+    };
+    let cache = base("XDG_CACHE_HOME", ".cache")?.join("rde").join("plugins");
+    let state = base("XDG_STATE_HOME", ".local/state")?.join("rde");
+    Some(rde_wasm::CacheDirs { cache, state })
 }

@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod cases;
+mod drive;
 mod inspect;
 mod new;
 mod table;

@@ -1,0 +1,83 @@
+//! The cases of a plugin: `cases/<name>/{config.json,input.*,expected.*,expected_errors.*}`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use rde_core::{Error, Result, Runtime};
+use serde_json::Value;
+
+use super::table;
+use crate::codes;
+
+/// One case.
+pub(super) struct Case {
+    /// Name of its folder.
+    pub name: String,
+    /// Its folder.
+    pub folder: PathBuf,
+    /// `config.json`, or an empty object.
+    pub config: Value,
+    /// Rows of every input port by its name.
+    pub inputs: Vec<(String, RecordBatch)>,
+    /// Files of expected rows by what they hold: a port, or `errors`.
+    pub expected: BTreeMap<String, PathBuf>,
+}
+
+/// Reads all cases below `folder`, sorted by name. `ports` are the plugin's inputs.
+pub(super) async fn read(folder: &Path, ports: &[String], runtime: &Runtime) -> Result<Vec<Case>> {
+    let mut folders: Vec<PathBuf> = entries(folder)?.into_iter().filter(|path| path.is_dir()).collect();
+    folders.sort();
+    let mut cases = Vec::new();
+    for folder in folders {
+        cases.push(read_one(&folder, ports, runtime).await?);
+    }
+    if cases.is_empty() {
+        let message = format!("there are no cases in `{}`", folder.display());
+        return Err(Error::config(&codes::PLUGIN_CASES, message).help("make `cases/<name>/input.csv`, then `rde plugin test --update`"));
+    }
+    Ok(cases)
+}
+
+async fn read_one(folder: &Path, ports: &[String], runtime: &Runtime) -> Result<Case> {
+    let config = match std::fs::read(folder.join("config.json")) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|cause| {
+            let message = format!("`{}` is no JSON", folder.join("config.json").display());
+            Error::config(&codes::PLUGIN_CASES, message).caused_by(cause)
+        })?,
+        Err(_) => Value::Object(serde_json::Map::new()),
+    };
+    let mut inputs = Vec::new();
+    let mut expected = BTreeMap::new();
+    let files = entries(folder)?;
+    for (index, port) in ports.iter().enumerate() {
+        let named = |path: &&PathBuf| {
+            let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+            stem == format!("input.{port}") || (index == 0 && stem == "input")
+        };
+        let Some(path) = files.iter().find(named) else {
+            let message = format!("case `{}` has no rows for input `{port}`", folder.display());
+            return Err(Error::config(&codes::PLUGIN_CASES, message).help(format!("add `input.csv` or `input.{port}.csv`")));
+        };
+        inputs.push((port.clone(), table::read(path, runtime).await?));
+    }
+    for path in &files {
+        let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
+        match stem.strip_prefix("expected") {
+            Some("") => drop(expected.insert(String::new(), path.clone())),
+            Some("_errors") => drop(expected.insert("errors".to_owned(), path.clone())),
+            Some(port) if port.starts_with('.') => drop(expected.insert(port[1..].to_owned(), path.clone())),
+            _ => {}
+        }
+    }
+    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(Case { name, folder: folder.to_owned(), config, inputs, expected })
+}
+
+fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).map_err(|cause| {
+        Error::config(&codes::PLUGIN_CASES, format!("cannot read `{}`: {cause}", folder.display()))
+            .help("the cases of a plugin lie in the folder `cases` beside its Cargo.toml or its component")
+    })?;
+    Ok(entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect())
+}
