@@ -1,0 +1,131 @@
+//! Arithmetic that fails on overflow, in place of DataFusion's wrapping one.
+//!
+//! The rewriter puts it into every plan once types are known, so that constant folding, filters, projections and joins
+//! all compute by it. Floats keep the plain expression, since they cannot wrap.
+//! Invariant: a result is exact or an error.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Datum};
+use arrow::compute::kernels::numeric;
+use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::error::ArrowError;
+use datafusion::common::Result;
+use datafusion::logical_expr::binary::BinaryTypeCoercer;
+use datafusion::logical_expr::expr::ScalarFunction;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, Operator, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use datafusion::physical_expr_common::datum::apply;
+
+/// One operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Arithmetic {
+    /// `+`
+    Add,
+    /// `-`
+    Subtract,
+    /// `*`
+    Multiply,
+    /// Unary `-`
+    Negate,
+}
+
+impl Arithmetic {
+    /// Returns the checked operation that must replace `operator` over these types, if any.
+    pub fn replacing(operator: Operator, left: &DataType, right: &DataType) -> Option<Arithmetic> {
+        // The difference of two dates is their days, which the plain expression computes in 64 bits.
+        let dates =
+            matches!((left, right), (DataType::Date32, DataType::Date32) | (DataType::Date64, DataType::Date64));
+        if left.is_floating() || right.is_floating() || dates || left.is_null() || right.is_null() {
+            return None;
+        }
+        match operator {
+            Operator::Plus => Some(Arithmetic::Add),
+            Operator::Minus => Some(Arithmetic::Subtract),
+            Operator::Multiply => Some(Arithmetic::Multiply),
+            _ => None,
+        }
+    }
+
+    /// Returns a call of this operation.
+    pub fn call(self, arguments: Vec<Expr>) -> Expr {
+        let function = Checked { arithmetic: self, signature: Signature::any(arguments.len(), Volatility::Immutable) };
+        Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::from(function)), arguments))
+    }
+
+    fn operator(self) -> Operator {
+        match self {
+            Arithmetic::Add => Operator::Plus,
+            Arithmetic::Subtract | Arithmetic::Negate => Operator::Minus,
+            Arithmetic::Multiply => Operator::Multiply,
+        }
+    }
+
+    fn compute(self, left: &dyn Datum, right: &dyn Datum) -> Result<ArrayRef, ArrowError> {
+        match self {
+            Arithmetic::Add => numeric::add(left, right),
+            Arithmetic::Subtract => numeric::sub(left, right),
+            Arithmetic::Multiply => numeric::mul(left, right),
+            Arithmetic::Negate => numeric::neg(left.get().0),
+        }
+    }
+}
+
+/// Returns whether an expression is one of these calls.
+pub fn is_checked(function: &ScalarUDF) -> bool {
+    function.inner().downcast_ref::<Checked>().is_some()
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Checked {
+    arithmetic: Arithmetic,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Checked {
+    fn name(&self) -> &str {
+        match self.arithmetic {
+            Arithmetic::Add => "checked_add",
+            Arithmetic::Subtract => "checked_subtract",
+            Arithmetic::Multiply => "checked_multiply",
+            Arithmetic::Negate => "checked_negate",
+        }
+    }
+
+    fn schema_name(&self, args: &[Expr]) -> Result<String> {
+        match args {
+            [left, right] => {
+                let (left, right) = (left.schema_name(), right.schema_name());
+                Ok(format!("{left} {} {right}", self.arithmetic.operator()))
+            }
+            _ => Ok(args.iter().map(|only| format!("(- {})", only.schema_name())).collect()),
+        }
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match types {
+            [left, right] => BinaryTypeCoercer::new(left, &self.arithmetic.operator(), right).get_result_type(),
+            _ => Ok(types.first().cloned().unwrap_or(DataType::Null)),
+        }
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        let types: Vec<DataType> = args.arg_fields.iter().map(|field| field.data_type().clone()).collect();
+        let nullable = args.arg_fields.iter().any(|field| field.is_nullable());
+        Ok(Arc::new(Field::new(self.name(), self.return_type(&types)?, nullable)))
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arithmetic = self.arithmetic;
+        match args.args.as_slice() {
+            [left, right] => apply(left, right, |left, right| arithmetic.compute(left, right)),
+            [only] => apply(only, only, |left, right| arithmetic.compute(left, right)),
+            _ => datafusion::common::internal_err!("{} takes one or two arguments", self.name()),
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! DataFusion's errors as ours: with code, place and help before a run, with code and message for rows.
+//!
+//! Invariant: every error that DataFusion can give has a code; what is not known to be the user's is `INTERNAL`.
+
+use std::ops::Range;
+
+use arrow::error::ArrowError;
+use datafusion::common::diagnostic::Diagnostic;
+use datafusion::common::{Column, DataFusionError, SchemaError};
+use rde_core::{Code, Error, ErrorKind};
+
+use crate::codes;
+use crate::functions::Registry;
+use crate::place::{Text, list, nearest};
+
+/// A fault of planning, and the characters that it lies in.
+pub struct Fault {
+    /// For the user.
+    pub error: Error,
+    /// Where, if known.
+    pub range: Option<Range<usize>>,
+    /// Whether the faulty part can be cut out to look for more faults.
+    pub local: bool,
+}
+
+/// Turns an error of the planner into a fault.
+pub fn plan_fault(error: &DataFusionError, text: &Text) -> Fault {
+    let (diagnostic, root) = unwrap(error);
+    let span = diagnostic.and_then(|diagnostic| diagnostic.span).and_then(|span| text.plan_span(span));
+    if let DataFusionError::SchemaError(schema, _) = root {
+        return schema_fault(schema, span, text);
+    }
+    let message = plain(root);
+    if let Some(name) = between(&message, "Invalid function '", "'") {
+        let range = span.or_else(|| text.word(name));
+        let suggestion = nearest(name, Registry::shared().names());
+        let help = suggestion.map_or("look at the reference for the functions there are".to_owned(), |near| {
+            format!("did you mean `{near}`?")
+        });
+        let error = Error::config(&codes::UNKNOWN_FUNCTION, format!("unknown function `{name}`")).help(help);
+        return placed(error, range, text, true);
+    }
+    let range = span.or_else(|| quoted_word(&message, text));
+    let (code, help): (&'static Code, _) = match root {
+        DataFusionError::NotImplemented(_) => (&codes::UNSUPPORTED, "write it another way"),
+        DataFusionError::Internal(_) => (&codes::INTERNAL, "please report this query"),
+        _ if message.contains("Projections require unique expression names") => {
+            (&codes::DUPLICATE_OUTPUT, "give one of them another name: `expression AS name`")
+        }
+        _ => (&codes::PLAN, "look at the types of the inputs with `rde graph`, and add a CAST where they differ"),
+    };
+    placed(Error::config(code, first_line(&message)).help(help), range, text, false)
+}
+
+fn placed(error: Error, range: Option<Range<usize>>, text: &Text, local: bool) -> Fault {
+    let place = range.clone().map_or(text.whole(), |range| text.place(range));
+    Fault { error: error.at(place), range, local }
+}
+
+fn schema_fault(schema: &SchemaError, span: Option<Range<usize>>, text: &Text) -> Fault {
+    match schema {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let own = field.spans().first().and_then(|span| text.plan_span(span));
+            let range = span.or(own).or_else(|| text.word(&field.name));
+            // A span may take in the table of `table.column`.
+            let written = range.as_ref().map_or(field.name.clone(), |range| text.slice(range));
+            let error = Error::config(&codes::UNKNOWN_COLUMN, format!("unknown column `{written}`"));
+            placed(error.help(column_help(field, valid_fields)), range, text, true)
+        }
+        SchemaError::AmbiguousReference { field } => {
+            let own = field.spans().first().and_then(|span| text.plan_span(span));
+            let range = span.or(own).or_else(|| text.word(&field.name));
+            let error =
+                Error::config(&codes::AMBIGUOUS_COLUMN, format!("column `{}` is in several tables", field.name));
+            placed(error.help(format!("write `table.{}`", field.name)), range, text, true)
+        }
+        SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
+            let range = span.or_else(|| text.word(name));
+            let error = Error::config(&codes::DUPLICATE_OUTPUT, format!("two columns are named `{name}`"));
+            placed(error.help(format!("give one of them another name: `{name} AS other`")), range, text, false)
+        }
+    }
+}
+
+fn column_help(field: &Column, valid: &[Column]) -> String {
+    let in_reach = |column: &&Column| field.relation.is_none() || column.relation == field.relation;
+    let names: Vec<&str> = valid.iter().filter(in_reach).map(|column| column.name.as_str()).collect();
+    let names = if names.is_empty() { valid.iter().map(|column| column.name.as_str()).collect() } else { names };
+    if let Some(same) = names.iter().find(|name| name.eq_ignore_ascii_case(&field.name)) {
+        return format!("names without quotes fold to lower case; write `\"{same}\"`");
+    }
+    match nearest(&field.name, names.iter().copied()) {
+        Some(near) => format!("did you mean `{near}`? There are {}", list(names)),
+        None if names.is_empty() => "there are no columns here".to_owned(),
+        None => format!("there are {}", list(names)),
+    }
+}
+
+/// Turns an error of evaluating one row, or of a whole plan, into code and message.
+pub fn row_fault(error: &DataFusionError) -> (&'static Code, String) {
+    let root = unwrap(error).1;
+    let message = first_line(&plain(root)).to_owned();
+    let code = match root {
+        DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
+            ArrowError::DivideByZero => return (&codes::DIVISION_BY_ZERO, "division by zero".to_owned()),
+            ArrowError::ArithmeticOverflow(_) => &codes::OVERFLOW,
+            ArrowError::CastError(_) | ArrowError::ParseError(_) => &codes::CAST,
+            ArrowError::ComputeError(text) if text.to_lowercase().contains("overflow") => &codes::OVERFLOW,
+            ArrowError::ExternalError(_) | ArrowError::ComputeError(_) | ArrowError::InvalidArgumentError(_) => {
+                &codes::EXPRESSION
+            }
+            _ => &codes::INTERNAL,
+        },
+        DataFusionError::Execution(text) if text.to_lowercase().contains("overflow") => &codes::OVERFLOW,
+        DataFusionError::Execution(_) | DataFusionError::External(_) | DataFusionError::Plan(_) => &codes::EXPRESSION,
+        DataFusionError::ResourcesExhausted(_) => &codes::MEMORY,
+        DataFusionError::IoError(_) => &codes::SPILL,
+        _ => &codes::INTERNAL,
+    };
+    (code, message)
+}
+
+/// Returns whether an error is the fault of a row and not of the engine or the machine.
+pub fn is_row(code: &Code) -> bool {
+    [&codes::DIVISION_BY_ZERO, &codes::OVERFLOW, &codes::CAST, &codes::EXPRESSION].contains(&code)
+}
+
+/// Turns the error of a whole plan into ours; an error of an input comes through as it was.
+pub fn run_error(error: &DataFusionError) -> Error {
+    if let DataFusionError::External(inner) = unwrap(error).1
+        && let Some(ours) = inner.downcast_ref::<Error>()
+    {
+        return ours.clone();
+    }
+    let (code, message) = row_fault(error);
+    if is_row(code) {
+        let help = "a query over whole inputs cannot set single rows aside: guard the expression in the query, or filter \
+                    such rows in a `sql` operator before this one";
+        return Error::data(code, message).help(help);
+    }
+    match code.id {
+        id if id == codes::MEMORY.id && message.contains("disk") => {
+            Error::config(code, message).help("raise `settings.spill_max`")
+        }
+        id if id == codes::MEMORY.id => Error::config(code, message).help("raise `settings.memory_max`"),
+        id if id == codes::SPILL.id => Error::config(code, message).help("check the folder `settings.spill`"),
+        _ => Error::new(ErrorKind::Internal, code, message).help("please report this query"),
+    }
+}
+
+/// Returns the outermost diagnostic and the innermost error.
+fn unwrap(error: &DataFusionError) -> (Option<&Diagnostic>, &DataFusionError) {
+    match error {
+        DataFusionError::Context(_, inner) => unwrap(inner),
+        DataFusionError::Diagnostic(diagnostic, inner) => {
+            let (inner_diagnostic, root) = unwrap(inner);
+            (inner_diagnostic.or(Some(diagnostic)), root)
+        }
+        DataFusionError::Shared(inner) => unwrap(inner),
+        DataFusionError::Collection(all) => all.first().map_or((None, error), unwrap),
+        DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
+            ArrowError::ExternalError(inner) => match inner.downcast_ref::<DataFusionError>() {
+                Some(inner) => unwrap(inner),
+                None => (None, error),
+            },
+            _ => (None, error),
+        },
+        _ => (None, error),
+    }
+}
+
+/// The message without the words that DataFusion puts before it.
+fn plain(error: &DataFusionError) -> String {
+    let message = match error {
+        DataFusionError::ArrowError(arrow, _) => match arrow.as_ref() {
+            ArrowError::CastError(text)
+            | ArrowError::ParseError(text)
+            | ArrowError::ArithmeticOverflow(text)
+            | ArrowError::ComputeError(text)
+            | ArrowError::InvalidArgumentError(text) => text.clone(),
+            other => other.to_string(),
+        },
+        DataFusionError::Plan(text)
+        | DataFusionError::NotImplemented(text)
+        | DataFusionError::Execution(text)
+        | DataFusionError::ResourcesExhausted(text)
+        | DataFusionError::Internal(text) => text.clone(),
+        other => other.strip_backtrace(),
+    };
+    let mut characters = message.trim().chars();
+    let first = characters.next();
+    let second = characters.clone().next();
+    match first {
+        // An acronym stays as it is.
+        Some(first) if !second.is_some_and(char::is_uppercase) => first.to_lowercase().chain(characters).collect(),
+        _ => message,
+    }
+}
+
+fn first_line(message: &str) -> &str {
+    message.lines().next().unwrap_or(message).trim_end_matches('.')
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    let at = text.to_lowercase().find(&start.to_lowercase())? + start.len();
+    text.get(at..)?.split(end).next()
+}
+
+/// A function or column that the message names in quotes, if the query has it as a word.
+fn quoted_word(message: &str, text: &Text) -> Option<Range<usize>> {
+    message.split(['\'', '`', '"']).skip(1).step_by(2).find_map(|name| text.word(name))
+}
