@@ -149,13 +149,8 @@ impl Column {
         bases: impl ExactSizeIterator<Item = usize>,
         failures: &mut Vec<Failure>,
     ) {
-        let ctx = &mut Ctx {
-            text,
-            field: self.field,
-            last: self.field + 1 == text.fields,
-            nulls: &mut self.nulls,
-            failures,
-        };
+        let ctx =
+            &mut Ctx { text, field: self.field, last: self.field + 1 == text.fields, nulls: &mut self.nulls, failures };
         let zoned = matches!(self.data_type, DataType::Timestamp(_, Some(_)));
         match &mut self.values {
             Values::Int8(values) => ctx.integers(values, bases),
@@ -167,12 +162,9 @@ impl Column {
             Values::UInt32(values) => ctx.integers(values, bases),
             Values::UInt64(values) => ctx.integers(values, bases),
             Values::Float32(values) => ctx.each(values, bases, |_, _| None, number::float),
-            Values::Float64(values) => ctx.each(
-                values,
-                bases,
-                |text, (start, end)| number::float_fast(text.bytes, start, end),
-                number::float,
-            ),
+            Values::Float64(values) => {
+                ctx.each(values, bases, |text, (start, end)| number::float_fast(text.bytes, start, end), number::float)
+            }
             Values::Boolean(values) => ctx.each(values, bases, |_, _| None, number::boolean),
             Values::Date(values) => ctx.each(values, bases, fast_date, time::date),
             Values::Stamp(values) => ctx.each(

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::error::ArrowError;
-use rde_core::{Predicate, Result, Error};
+use rde_core::{Error, Predicate, Result};
 
 use super::super::codes;
 use super::ColumnPlan;
@@ -84,7 +84,8 @@ impl Part {
         let column = |name: String| {
             let plan = plans.iter().find(|plan| plan.name == name);
             let column = plan.and_then(|plan| Column::new(plan.field, &plan.data_type));
-            let unknown = || Error::internal(&codes::BAD_PLAN, format!("the predicate names an unknown column `{name}`"));
+            let unknown =
+                || Error::internal(&codes::BAD_PLAN, format!("the predicate names an unknown column `{name}`"));
             Ok((name.clone(), column.ok_or_else(unknown)?))
         };
         let columns = names.into_iter().map(column).collect::<Result<_>>()?;

@@ -176,6 +176,8 @@ struct Batch {
     rows: usize,
     /// Rows that failed in one of the columns.
     failed: Vec<usize>,
+    /// The next row does not fit.
+    closed: bool,
     /// Bytes of a row without text.
     row_bytes: usize,
     rows_max: usize,
@@ -338,7 +340,7 @@ impl Decoder {
     fn report(&mut self, record: Broken) {
         let line = self.framer.line(record.start);
         let text = text(&self.framer, &self.nulls, self.form);
-        let bad_row = report::bad_row(&record, line, &text, &self.plans);
+        let bad_row = report::bad_row(&record, line, &text, &self.plans, self.form.row_bytes_max.min(LARGE_PAYLOAD));
         self.bad_bytes += bad_row.payload.len();
         self.bad_rows.push(bad_row);
         self.counts.rows_bad += 1;
@@ -373,7 +375,8 @@ pub(super) fn check_delimiter(delimiter: u8) -> Result<()> {
         return Ok(());
     }
     let message = format!("`{}` cannot be the delimiter", char::from(delimiter).escape_default());
-    Err(Error::config(&codes::BAD_DELIMITER, message).help("use one ASCII character, for example `,`, `;`, `|` or a tab"))
+    Err(Error::config(&codes::BAD_DELIMITER, message)
+        .help("use one ASCII character, for example `,`, `;`, `|` or a tab"))
 }
 
 impl Current {
@@ -393,6 +396,7 @@ impl Batch {
             columns,
             rows: 0,
             failed: Vec::new(),
+            closed: false,
             rows_max: rows_max.max(1),
             bytes_max: bytes_max.clamp(1, BYTES_LIMIT),
         }
@@ -403,16 +407,22 @@ impl Batch {
     }
 
     fn is_full(&self) -> bool {
-        self.rows >= self.rows_max || self.bytes() >= self.bytes_max
+        self.closed || self.rows >= self.rows_max || self.bytes() >= self.bytes_max
     }
 
-    /// Returns how many of `rows` fit, at least one. The batch is not full.
-    fn room(&self, text: &Text<'_>, rows: Rows<'_>) -> usize {
+    /// Returns how many of `rows` fit into the batch, which is not full; one always fits into an empty batch.
+    fn room(&mut self, text: &Text<'_>, rows: Rows<'_>) -> usize {
+        let count = self.fit(text, rows);
+        self.closed = count == 0 && self.rows > 0;
+        if self.rows == 0 { count.max(1) } else { count }
+    }
+
+    fn fit(&self, text: &Text<'_>, rows: Rows<'_>) -> usize {
         let room = self.bytes_max.saturating_sub(self.bytes());
         let count = rows.len().min(self.rows_max - self.rows);
         let has_text = self.columns.iter().any(Column::holds_text);
         if !has_text {
-            return count.min(room.checked_div(self.row_bytes).unwrap_or(count)).max(1);
+            return count.min(room.checked_div(self.row_bytes).unwrap_or(count));
         }
         // What a record holds is at most its own length.
         let span = text.record(rows.base(count - 1, text.fields)).1 - text.record(rows.base(0, text.fields)).0;
@@ -425,7 +435,7 @@ impl Batch {
             used += end - start + self.row_bytes;
             used <= room
         });
-        fits.count().max(1)
+        fits.count()
     }
 
     /// Adds rows, and returns one failure for each of them that failed.
@@ -445,6 +455,7 @@ impl Batch {
     /// Takes the rows out, without those that failed.
     fn finish(&mut self) -> Result<Option<RecordBatch>, ArrowError> {
         let rows = std::mem::take(&mut self.rows);
+        self.closed = false;
         if rows == 0 {
             return Ok(None);
         }

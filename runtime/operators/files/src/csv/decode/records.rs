@@ -51,7 +51,7 @@ pub(super) fn complete_to(scanner: &Scanner, text: &[u8]) -> usize {
 /// Returns the records if they are all alike: complete up to `complete_to` and each with the right number of fields.
 pub(super) fn even(scanner: &Scanner, text: &[u8], form: Form, complete_to: usize) -> Option<Records> {
     let count = scanner.line_feeds();
-    if !scanner.strays().is_empty() || scanner.excess() > 0 || complete_to > form.row_bytes_max {
+    if count == 0 || !scanner.strays().is_empty() || scanner.excess() > 0 || complete_to > form.row_bytes_max {
         return None;
     }
     let ends = scanner.ends().get(..=count.checked_mul(form.fields)?)?;

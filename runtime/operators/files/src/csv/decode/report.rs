@@ -7,17 +7,23 @@ use super::super::codes;
 use super::column::type_name;
 use super::records::Broken;
 use super::text::{Text, unquote};
-use super::{BadRow, ColumnPlan, LARGE_PAYLOAD};
+use super::{BadRow, ColumnPlan};
 
 /// Characters of a value that a message shows.
 const SHOWN: usize = 60;
 
-/// Makes the bad row of a broken record.
-pub(super) fn bad_row(record: &Broken, line: u64, text: &Text<'_>, plans: &[ColumnPlan]) -> BadRow {
+/// Makes the bad row of a broken record; of one that is too large `large_payload` bytes are kept.
+pub(super) fn bad_row(
+    record: &Broken,
+    line: u64,
+    text: &Text<'_>,
+    plans: &[ColumnPlan],
+    large_payload: usize,
+) -> BadRow {
     let bytes = &text.bytes[record.start..record.end];
     let plan = record.field.and_then(|field| plans.iter().find(|plan| plan.field == field));
     let large = record.code == &codes::ROW_TOO_LARGE;
-    let kept = if large { bytes.len().min(LARGE_PAYLOAD) } else { bytes.len() };
+    let kept = if large { bytes.len().min(large_payload) } else { bytes.len() };
     let message = match plan {
         Some(plan) => value_message(record, text, plan),
         None => record_message(record, text.fields),
@@ -64,7 +70,8 @@ fn field<'a>(record: &Broken, text: &Text<'a>, field: usize) -> &'a [u8] {
 /// Returns a value for a message: cut, and without characters that would disturb a terminal.
 fn show(value: &[u8]) -> String {
     let text = String::from_utf8_lossy(&value[..value.len().min(SHOWN * 4)]).into_owned();
-    let mut shown: String = text.chars().take(SHOWN).map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect();
+    let mut shown: String =
+        text.chars().take(SHOWN).map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect();
     if text.chars().count() > SHOWN || value.len() > SHOWN * 4 {
         shown.push('…');
     }

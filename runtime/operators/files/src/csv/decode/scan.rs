@@ -6,9 +6,9 @@
 //! Invariant: the list is the same however the bytes are cut into calls, and the same as the machine alone would give.
 //! Not here: rows (`records.rs`), values.
 
-use super::simd::{BLOCK, Find, Level, Portable};
 #[cfg(target_arch = "x86_64")]
 use super::simd::{Avx2, Sse2};
+use super::simd::{BLOCK, Find, Level, Portable};
 
 /// Bytes split in one go before the list is looked at; bounds its growth on a row of nothing but separators.
 const STRIDE: usize = 256 << 10;
@@ -362,7 +362,10 @@ fn prefix_xor(mut bits: u64) -> u64 {
 
 /// Appends `at` + the place of each set bit.
 #[inline(always)]
-#[expect(unsafe_code, reason = "writes in groups of eight without looking at the count: a fifth of the splitter's time")]
+#[expect(
+    unsafe_code,
+    reason = "writes in groups of eight without looking at the count: a fifth of the splitter's time"
+)]
 fn push_bits(ends: &mut Vec<u32>, at: u32, mut bits: u64) {
     let count = bits.count_ones() as usize;
     let len = ends.len();

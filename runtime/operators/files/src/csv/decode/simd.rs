@@ -92,7 +92,8 @@ mod x86 {
                 let bytes = unsafe { _mm_loadu_si128(block.as_ptr().add(quarter * 16).cast::<__m128i>()) };
                 for (mask, needle) in masks.iter_mut().zip(needles) {
                     // SAFETY: every x86-64 has SSE2.
-                    let found = unsafe { _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(needle.cast_signed()))) };
+                    let found =
+                        unsafe { _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, _mm_set1_epi8(needle.cast_signed()))) };
                     *mask |= u64::from(found.cast_unsigned()) << (quarter * 16);
                 }
             }
@@ -113,8 +114,9 @@ mod x86 {
                 let bytes = unsafe { _mm256_loadu_si256(block.as_ptr().add(half * 32).cast::<__m256i>()) };
                 for (mask, needle) in masks.iter_mut().zip(needles) {
                     // SAFETY: as above.
-                    let found =
-                        unsafe { _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(needle.cast_signed()))) };
+                    let found = unsafe {
+                        _mm256_movemask_epi8(_mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(needle.cast_signed())))
+                    };
                     *mask |= u64::from(found.cast_unsigned()) << (half * 32);
                 }
             }

@@ -91,7 +91,7 @@ fn a_quote_inside_an_unquoted_field_is_text() {
 #[test]
 fn text_after_a_closing_quote_fails_the_row_alone() {
     let message = "text follows the closing quote of a value; a quote inside a quoted value is written twice";
-    for bad in ["\"x\"y,z", "\"x\" ,z", "y,\"x\"\rz", "\"x\"\r,z", "\"x\"y\"z,\",1"] {
+    for bad in ["\"x\"y,z", "\"x\" ,z", "y,\"x\"\rz", "\"x\"\r,z", "\"x\"y\"z\",1"] {
         let failure = format!("line 2: RDE0512 {message} <{bad}>");
         check(&utf8(2), format!("1,2\n{bad}\n3,4\n"), &["`1`|`2`", "`3`|`4`", &failure]);
     }
@@ -105,12 +105,16 @@ fn a_quote_that_is_never_closed_fails_what_follows_it() {
 
 #[test]
 fn a_wrong_number_of_fields_fails_the_row_alone() {
-    check(&utf8(3), "a\nb,c\n1,2,3\n1,2,3,4\n", &[
-        "`1`|`2`|`3`",
-        "line 1: RDE0511 the row has 1 field, the file has 3 columns <a>",
-        "line 2: RDE0511 the row has 2 fields, the file has 3 columns <b,c>",
-        "line 4: RDE0511 the row has 4 fields, the file has 3 columns <1,2,3,4>",
-    ]);
+    check(
+        &utf8(3),
+        "a\nb,c\n1,2,3\n1,2,3,4\n",
+        &[
+            "`1`|`2`|`3`",
+            "line 1: RDE0511 the row has 1 field, the file has 3 columns <a>",
+            "line 2: RDE0511 the row has 2 fields, the file has 3 columns <b,c>",
+            "line 4: RDE0511 the row has 4 fields, the file has 3 columns <1,2,3,4>",
+        ],
+    );
     // Counted even where no column is read, and where the predicate would refuse the row.
     let none = DecoderOptions { columns: vec![], ..utf8(2) };
     check(&none, "1,2\n3\n4,5\n", &["", "", "line 2: RDE0511 the row has 1 field, the file has 2 columns <3>"]);
@@ -126,11 +130,15 @@ fn a_row_of_many_more_fields_than_a_chunk_holds_is_counted() {
 #[test]
 fn nul_bytes_are_text_and_bytes_that_are_not_utf8_fail_the_row() {
     check(&utf8(1), "x\0y\n", &["`x\0y`"]);
-    check(&utf8(2), b"\xff\xfe,1\nx,2\n\xc3\xa9,3\n", &[
-        "`x`|`2`",
-        "`é`|`3`",
-        "line 1: RDE0515 column `a`: `\u{fffd}\u{fffd}` is not valid UTF-8 <\u{fffd}\u{fffd},1>",
-    ]);
+    check(
+        &utf8(2),
+        b"\xff\xfe,1\nx,2\n\xc3\xa9,3\n",
+        &[
+            "`x`|`2`",
+            "`é`|`3`",
+            "line 1: RDE0515 column `a`: `\u{fffd}\u{fffd}` is not valid UTF-8 <\u{fffd}\u{fffd},1>",
+        ],
+    );
     // The two halves of one character in two rows are two failures, though together they are valid.
     let halves = decode(b"\xc3\n\xa9\n", &utf8(1), usual());
     assert_eq!((halves.rows.len(), halves.bad.len()), (0, 2));
@@ -144,14 +152,18 @@ fn null_values_are_compared_as_bytes_with_or_without_quotes() {
     let nulls = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let two = options(&[DataType::Int64, DataType::Utf8]);
     let na = DecoderOptions { null_values: nulls(&["NA", ""]), ..two.clone() };
-    check(&na, "NA,NA\n\"NA\",\"NA\"\n,\n\"\",\"\"\n1,na\n", &[
-        "null|null", "null|null", "null|null", "null|null", "`1`|`na`",
-    ]);
+    check(
+        &na,
+        "NA,NA\n\"NA\",\"NA\"\n,\n\"\",\"\"\n1,na\n",
+        &["null|null", "null|null", "null|null", "null|null", "`1`|`na`"],
+    );
     let number = DecoderOptions { null_values: nulls(&["-999", "a\"b"]), ..two.clone() };
     check(&number, "-999,-999\n\"-999\",\"a\"\"b\"\n999,\n", &["null|null", "null|null", "`999`|``"]);
-    check(&DecoderOptions { null_values: vec![], ..two }, ",x\n", &[
-        "line 1: RDE0510 column `a`: `` cannot be read as int64 <,x>",
-    ]);
+    check(
+        &DecoderOptions { null_values: vec![], ..two },
+        ",x\n",
+        &["line 1: RDE0510 column `a`: `` cannot be read as int64 <,x>"],
+    );
 }
 
 #[test]
@@ -165,11 +177,15 @@ fn only_what_somebody_reads_is_checked() {
         predicate: Some(Predicate::Compare("a".into(), Comparison::Greater, Scalar::Int64(2))),
         ..all
     };
-    check(&filtered, "1,x,3\n4,x,5\ny,6,7\n8,9,10\n,1,2\n", &[
-        "`8`|`9`|`10`",
-        "line 2: RDE0510 column `b`: `x` cannot be read as int64 <4,x,5>",
-        "line 3: RDE0510 column `a`: `y` cannot be read as int64 <y,6,7>",
-    ]);
+    check(
+        &filtered,
+        "1,x,3\n4,x,5\ny,6,7\n8,9,10\n,1,2\n",
+        &[
+            "`8`|`9`|`10`",
+            "line 2: RDE0510 column `b`: `x` cannot be read as int64 <4,x,5>",
+            "line 3: RDE0510 column `a`: `y` cannot be read as int64 <y,6,7>",
+        ],
+    );
     assert_eq!(decode(b"1,x,3\n4,5,6\n,1,2\n", &filtered, usual()).filtered, 2);
 }
 
@@ -182,11 +198,11 @@ fn a_predicate_asks_its_parts_in_order_and_keeps_only_what_is_true() {
         compare("a", Comparison::Less, 5),
     ]);
     let mut asked = DecoderOptions { predicate: Some(predicate), ..options(&[DataType::Int64, DataType::Int64]) };
-    check(&asked, "1,x\n2,1\n3,\n4,2\n5,y\n4,z\n", &[
-        "`2`|`1`",
-        "`3`|null",
-        "line 6: RDE0510 column `b`: `z` cannot be read as int64 <4,z>",
-    ]);
+    check(
+        &asked,
+        "1,x\n2,1\n3,\n4,2\n5,y\n4,z\n",
+        &["`2`|`1`", "`3`|null", "line 6: RDE0510 column `b`: `z` cannot be read as int64 <4,z>"],
+    );
     asked.columns[0].output = false;
     check(&asked, "2,1\n", &["`1`"]);
 }
@@ -194,49 +210,135 @@ fn a_predicate_asks_its_parts_in_order_and_keeps_only_what_is_true() {
 #[test]
 fn values_of_every_type_are_read_or_fail() {
     let cases: &[(DataType, &[(&str, Option<&str>)])] = &[
-        (DataType::Int64, &[
-            ("0", Some("0")), ("-0", Some("0")), ("12345678", Some("12345678")), ("123456789", Some("123456789")),
-            ("-1234567890123456", Some("-1234567890123456")), ("007", Some("7")), (" 5 ", Some("5")),
-            ("9223372036854775807", Some("9223372036854775807")), ("-9223372036854775808", Some("-9223372036854775808")),
-            ("9223372036854775808", None), ("-9223372036854775809", None), ("+1", None), ("1.0", None), ("-", None),
-            ("1e3", None), ("0x10", None), ("1_0", None), ("--1", None), ("1 2", None), ("12345678:", None),
-        ]),
-        (DataType::Int32, &[("2147483647", Some("2147483647")), ("2147483648", None), ("-2147483648", Some("-2147483648"))]),
+        (
+            DataType::Int64,
+            &[
+                ("0", Some("0")),
+                ("-0", Some("0")),
+                ("12345678", Some("12345678")),
+                ("123456789", Some("123456789")),
+                ("-1234567890123456", Some("-1234567890123456")),
+                ("007", Some("7")),
+                (" 5 ", Some("5")),
+                ("9223372036854775807", Some("9223372036854775807")),
+                ("-9223372036854775808", Some("-9223372036854775808")),
+                ("9223372036854775808", None),
+                ("-9223372036854775809", None),
+                ("+1", None),
+                ("1.0", None),
+                ("-", None),
+                ("1e3", None),
+                ("0x10", None),
+                ("1_0", None),
+                ("--1", None),
+                ("1 2", None),
+                ("12345678:", None),
+            ],
+        ),
+        (
+            DataType::Int32,
+            &[("2147483647", Some("2147483647")), ("2147483648", None), ("-2147483648", Some("-2147483648"))],
+        ),
         (DataType::Int16, &[("-32768", Some("-32768")), ("32768", None)]),
         (DataType::Int8, &[("127", Some("127")), ("128", None)]),
         (DataType::UInt8, &[("255", Some("255")), ("256", None), ("-1", None)]),
         (DataType::UInt64, &[("18446744073709551615", Some("18446744073709551615")), ("18446744073709551616", None)]),
-        (DataType::Float64, &[
-            ("1.5", Some("1.5")), ("-0.1", Some("-0.1")), (".5", Some("0.5")), ("5.", Some("5.0")), ("1e3", Some("1000.0")),
-            ("9007199254740993", Some("9007199254740992.0")), ("0.1234567890123456789", Some("0.12345678901234568")),
-            ("NaN", Some("NaN")), ("-inf", Some("-inf")), ("1e400", None), (".", None), ("-", None), ("+1", None), ("1,5", None),
-            ("1.2.3", None), ("1e", None), ("-+1", None), ("4.9e-324", Some("5e-324")),
-        ]),
+        (
+            DataType::Float64,
+            &[
+                ("1.5", Some("1.5")),
+                ("-0.1", Some("-0.1")),
+                (".5", Some("0.5")),
+                ("5.", Some("5.0")),
+                ("1e3", Some("1000.0")),
+                ("9007199254740993", Some("9007199254740992.0")),
+                ("0.1234567890123456789", Some("0.12345678901234568")),
+                ("NaN", Some("NaN")),
+                ("-inf", Some("-inf")),
+                ("1e400", None),
+                (".", None),
+                ("-", None),
+                ("+1", None),
+                ("1,5", None),
+                ("1.2.3", None),
+                ("1e", None),
+                ("-+1", None),
+                ("4.9e-324", Some("5e-324")),
+            ],
+        ),
         (DataType::Float32, &[("0.1", Some("0.1")), ("16777217", Some("16777216.0")), ("1e39", None)]),
-        (DataType::Boolean, &[
-            ("true", Some("true")), ("F", Some("false")), ("No", Some("false")), ("1", Some("true")), ("y", None), (" true", None),
-        ]),
-        (DataType::Date32, &[
-            ("2013-01-31", Some("2013-01-31")), ("2012-02-29", Some("2012-02-29")), ("2013-02-29", None), ("2013-1-1", Some("2013-01-01")),
-            ("2013/01/02", Some("2013-01-02")), ("0001-01-01", Some("0001-01-01")), ("1969-12-31", Some("1969-12-31")),
-            ("2013-13-01", None), ("13-01-01", None), ("2013-01/01", None), ("2013-01-01 10:00", None), ("2013-00-01", None),
-        ]),
-        (DataType::Timestamp(TimeUnit::Microsecond, None), &[
-            ("2013-01-01 10:00:00", Some("2013-01-01T10:00:00")), ("2013-01-01T10:00:00.25", Some("2013-01-01T10:00:00.250")),
-            ("2013-01-01", Some("2013-01-01T00:00:00")), ("2013-01-01 1:2", Some("2013-01-01T01:02:00")),
-            ("1969-12-31 23:59:59.999999", Some("1969-12-31T23:59:59.999999")), ("2013-01-01 24:00:00", Some("2013-01-02T00:00:00")),
-            ("2013-01-01 10:00:00Z", None), ("2013-01-01 10:00:00.1234567", None), ("2013-01-01 10:00:00.123456000", Some("2013-01-01T10:00:00.123456")),
-            ("2013-01-01 10:60:00", None), ("2013-01-01 24:00:01", None), ("2013-01-01  10:00:00", None), ("999999-01-01", None),
-        ]),
-        (DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), &[
-            ("2013-01-01T10:00:00Z", Some("2013-01-01T10:00:00Z")), ("2013-01-01 10:00:00+02:00", Some("2013-01-01T08:00:00Z")),
-            ("2013-01-01 10:00:00-0530", Some("2013-01-01T15:30:00Z")), ("2013-01-01 10:00:00+00", Some("2013-01-01T10:00:00Z")),
-            ("2013-01-01 10:00:00", Some("2013-01-01T10:00:00Z")), ("2013-01-01T10:00:00z", None), ("2013-01-01T10:00:00+2", None),
-            ("2013-01-01T10:00:00.5Z", Some("2013-01-01T10:00:00.500Z")), ("2013-01-01T10:00:00X", None),
-        ]),
-        (DataType::Decimal128(5, 2), &[
-            ("1.5", Some("1.50")), ("-999.99", Some("-999.99")), ("1000", None), ("1.005", None), ("1.500", Some("1.50")), (".", None), ("1e2", None),
-        ]),
+        (
+            DataType::Boolean,
+            &[
+                ("true", Some("true")),
+                ("F", Some("false")),
+                ("No", Some("false")),
+                ("1", Some("true")),
+                ("y", None),
+                (" true", None),
+            ],
+        ),
+        (
+            DataType::Date32,
+            &[
+                ("2013-01-31", Some("2013-01-31")),
+                ("2012-02-29", Some("2012-02-29")),
+                ("2013-02-29", None),
+                ("2013-1-1", Some("2013-01-01")),
+                ("2013/01/02", Some("2013-01-02")),
+                ("0001-01-01", Some("0001-01-01")),
+                ("1969-12-31", Some("1969-12-31")),
+                ("2013-13-01", None),
+                ("13-01-01", None),
+                ("2013-01/01", None),
+                ("2013-01-01 10:00", None),
+                ("2013-00-01", None),
+            ],
+        ),
+        (
+            DataType::Timestamp(TimeUnit::Microsecond, None),
+            &[
+                ("2013-01-01 10:00:00", Some("2013-01-01T10:00:00")),
+                ("2013-01-01T10:00:00.25", Some("2013-01-01T10:00:00.250")),
+                ("2013-01-01", Some("2013-01-01T00:00:00")),
+                ("2013-01-01 1:2", Some("2013-01-01T01:02:00")),
+                ("1969-12-31 23:59:59.999999", Some("1969-12-31T23:59:59.999999")),
+                ("2013-01-01 24:00:00", Some("2013-01-02T00:00:00")),
+                ("2013-01-01 10:00:00Z", None),
+                ("2013-01-01 10:00:00.1234567", None),
+                ("2013-01-01 10:00:00.123456000", Some("2013-01-01T10:00:00.123456")),
+                ("2013-01-01 10:60:00", None),
+                ("2013-01-01 24:00:01", None),
+                ("2013-01-01  10:00:00", None),
+                ("999999-01-01", None),
+            ],
+        ),
+        (
+            DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            &[
+                ("2013-01-01T10:00:00Z", Some("2013-01-01T10:00:00Z")),
+                ("2013-01-01 10:00:00+02:00", Some("2013-01-01T08:00:00Z")),
+                ("2013-01-01 10:00:00-0530", Some("2013-01-01T15:30:00Z")),
+                ("2013-01-01 10:00:00+00", Some("2013-01-01T10:00:00Z")),
+                ("2013-01-01 10:00:00", Some("2013-01-01T10:00:00Z")),
+                ("2013-01-01T10:00:00z", None),
+                ("2013-01-01T10:00:00+2", None),
+                ("2013-01-01T10:00:00.5Z", Some("2013-01-01T10:00:00.500Z")),
+                ("2013-01-01T10:00:00X", None),
+            ],
+        ),
+        (
+            DataType::Decimal128(5, 2),
+            &[
+                ("1.5", Some("1.50")),
+                ("-999.99", Some("-999.99")),
+                ("1000", None),
+                ("1.005", None),
+                ("1.500", Some("1.50")),
+                (".", None),
+                ("1e2", None),
+            ],
+        ),
     ];
     for (data_type, values) in cases {
         for (value, expected) in *values {
@@ -248,7 +350,9 @@ fn values_of_every_type_are_read_or_fail() {
                 }
                 let answer = decode(input.as_bytes(), &options(std::slice::from_ref(data_type)), usual());
                 match expected {
-                    Some(expected) => assert_eq!(answer.rows, [format!("`{expected}`")], "{data_type:?} {input:?} {answer:?}"),
+                    Some(expected) => {
+                        assert_eq!(answer.rows, [format!("`{expected}`")], "{data_type:?} {input:?} {answer:?}")
+                    }
                     None => {
                         assert!(answer.rows.is_empty() && answer.bad.len() == 1, "{data_type:?} {input:?} {answer:?}");
                         assert!(answer.bad[0].message.ends_with(&failure), "{}", answer.bad[0].message);
@@ -262,22 +366,27 @@ fn values_of_every_type_are_read_or_fail() {
 #[test]
 fn a_failed_row_leaves_the_others_of_its_batch() {
     let two = options(&[DataType::Int64, DataType::Date32]);
-    check(&two, "1,2013-01-01\nx,2013-01-02\n3,y\nz,z\n5,2013-01-05\n", &[
-        "`1`|`2013-01-01`",
-        "`5`|`2013-01-05`",
-        "line 2: RDE0510 column `a`: `x` cannot be read as int64 <x,2013-01-02>",
-        "line 3: RDE0510 column `b`: `y` cannot be read as date <3,y>",
-        "line 4: RDE0510 column `a`: `z` cannot be read as int64 <z,z>",
-    ]);
+    check(
+        &two,
+        "1,2013-01-01\nx,2013-01-02\n3,y\nz,z\n5,2013-01-05\n",
+        &[
+            "`1`|`2013-01-01`",
+            "`5`|`2013-01-05`",
+            "line 2: RDE0510 column `a`: `x` cannot be read as int64 <x,2013-01-02>",
+            "line 3: RDE0510 column `b`: `y` cannot be read as date <3,y>",
+            "line 4: RDE0510 column `a`: `z` cannot be read as int64 <z,z>",
+        ],
+    );
 }
 
 #[test]
 fn lines_are_counted_through_quotes_header_and_empty_lines() {
     let header = DecoderOptions { header: true, ..options(&[DataType::Int64, DataType::Utf8]) };
-    check(&header, "a,\"b\nb\"\n1,\"x\n\ny\"\r\n\nq,z\n", &[
-        "`1`|`x\n\ny`",
-        "line 7: RDE0510 column `a`: `q` cannot be read as int64 <q,z>",
-    ]);
+    check(
+        &header,
+        "a,\"b\nb\"\n1,\"x\n\ny\"\r\n\nq,z\n",
+        &["`1`|`x\n\ny`", "line 7: RDE0510 column `a`: `q` cannot be read as int64 <q,z>"],
+    );
 }
 
 #[test]
@@ -285,7 +394,9 @@ fn a_row_may_have_row_bytes_max_bytes_and_no_more() {
     let limited = DecoderOptions { row_bytes_max: 300, ..utf8(2) };
     let row = |len: usize| format!("x,{}", "y".repeat(len - 2));
     let large = |line: usize, payload: &str| {
-        format!("line {line}: RDE0514 the row is larger than `row_bytes_max`; if it is not meant to be, look for a quote that is not closed <{payload}>")
+        format!(
+            "line {line}: RDE0514 the row is larger than `row_bytes_max`; if it is not meant to be, look for a quote that is not closed <{payload}>"
+        )
     };
     let (fits, over) = (row(300), row(301));
     let shown = format!("`x`|`{}`", "y".repeat(298));
@@ -294,9 +405,9 @@ fn a_row_may_have_row_bytes_max_bytes_and_no_more() {
     }
     for input in [format!("1,2\n{over}\n3,4\n"), format!("1,2\n{over}\r\n3,4")] {
         let answer = decode(input.as_bytes(), &limited, usual());
-        assert_eq!(text_of(&answer), ["`1`|`2`", "`3`|`4`", &large(2, &over)].join("\n"));
+        assert_eq!(text_of(&answer), ["`1`|`2`", "`3`|`4`", &large(2, &over[..300])].join("\n"));
     }
-    check(&limited, format!("{over}"), &[&large(1, &over)]);
+    check(&limited, &over, &[&large(1, &over[..300])]);
 }
 
 #[test]
@@ -308,7 +419,10 @@ fn of_a_too_large_row_64_kib_are_kept_and_reading_goes_on_behind_it() {
         let answer = decode(input.as_bytes(), &limited, Way { read, chunk, ..usual() });
         assert_eq!(answer.rows, ["`1`|`2`", "`3`|`4`"]);
         let [large, short] = answer.bad.as_slice() else { panic!("two bad rows: {:?}", answer.bad.len()) };
-        assert_eq!((large.line, large.code.id, large.payload.as_slice()), (2, "RDE0514", &big.as_bytes()[..LARGE_PAYLOAD]));
+        assert_eq!(
+            (large.line, large.code.id, large.payload.as_slice()),
+            (2, "RDE0514", &big.as_bytes()[..LARGE_PAYLOAD])
+        );
         assert_eq!((short.line, short.code.id), (50_004, "RDE0511"));
     }
 }
@@ -325,20 +439,15 @@ fn a_row_larger_than_many_chunks_is_read() {
 #[test]
 fn batches_keep_their_bounds() {
     let input = (0..1000).map(|row| format!("{row},text {row}\n")).collect::<String>();
-    let mut decoder = Decoder::new(DecoderOptions {
-        rows_max: 64,
-        bytes_max: 1000,
-        ..options(&[DataType::Int64, DataType::Utf8])
-    })
-    .expect("the options are valid");
+    let mut decoder =
+        Decoder::new(DecoderOptions { rows_max: 64, bytes_max: 1000, ..options(&[DataType::Int64, DataType::Utf8]) })
+            .expect("the options are valid");
     let batches = run(&mut decoder, input.as_bytes());
     let rows: Vec<usize> = batches.iter().map(RecordBatch::num_rows).collect();
     assert_eq!(rows.iter().sum::<usize>(), 1000);
     assert!(rows.iter().all(|rows| (30..=64).contains(rows) || *rows < 30 && rows == rows.max(&1)), "{rows:?}");
-    let text: Vec<usize> = batches
-        .iter()
-        .map(|batch| batch.num_rows() * 12 + batch.column(1).to_data().buffers()[1].len())
-        .collect();
+    let text: Vec<usize> =
+        batches.iter().map(|batch| batch.num_rows() * 12 + batch.column(1).to_data().buffers()[1].len()).collect();
     assert!(text.iter().all(|bytes| *bytes <= 1000), "{text:?}");
 }
 
@@ -374,7 +483,8 @@ fn flush_gives_what_is_decoded_so_far() {
 
 #[test]
 fn plans_that_cannot_work_are_refused() {
-    let code = |options: DecoderOptions| Decoder::new(options).expect_err("the options are not valid").code().to_owned();
+    let code =
+        |options: DecoderOptions| Decoder::new(options).expect_err("the options are not valid").code().to_owned();
     assert_eq!(code(DecoderOptions { delimiter: b'"', ..utf8(1) }), "RDE0517");
     assert_eq!(code(DecoderOptions { delimiter: b'\n', ..utf8(1) }), "RDE0517");
     assert_eq!(code(DecoderOptions { delimiter: 0xff, ..utf8(1) }), "RDE0517");
@@ -447,7 +557,12 @@ proptest! {
 
     #[test]
     fn rows_are_those_of_csv_core(input in csv_text(), read in 1usize..200, chunk in 1usize..8) {
-        // csv-core has no rows of one empty field, so two columns; it takes text behind a closing quote as part of the value.
+        // csv-core has no rows of one empty field, so two columns; it takes text behind a closing quote as part of the value, and
+        // carriage returns as text, so that they are here only before line feeds.
+        let input: Vec<u8> = input.split(|byte| *byte == b'\r').enumerate().flat_map(|(idx, part)| {
+            let return_before = idx > 0 && part.first() == Some(&b'\n');
+            return_before.then_some(b'\r').into_iter().chain(part.iter().copied())
+        }).collect();
         let options = options(&[DataType::Binary, DataType::Binary]);
         let way = Way { read, chunk: chunk * 64, ..usual() };
         let answer = decode(&input, &DecoderOptions { null_values: vec![], ..options }, way);
@@ -460,7 +575,7 @@ proptest! {
             .map(|record| format!("{}|{}", hex(&record[0]), hex(&strip(&record[1]))))
             .collect();
         let ours_alone = answer.bad.iter().filter(|bad| bad.code.id == "RDE0512" || bad.code.id == "RDE0513").count();
-        if ours_alone == 0 && !input.windows(3).any(|bytes| bytes == b"\r\"\n" ) {
+        if ours_alone == 0 {
             prop_assert_eq!(&answer.rows, &expected);
         } else {
             // Rows that we refuse are missing; all others are there, in order.
@@ -507,8 +622,10 @@ fn typed_row() -> impl Strategy<Value = Vec<String>> {
     let short = prop_oneof![any::<i64>(), -2000i64..2000, -99_999_999_999i64..99_999_999_999];
     let float = prop_oneof![
         any::<f64>().prop_filter("finite", |float| float.is_finite()).prop_map(|float| float.to_string()),
-        (-10_000_000i64..10_000_000, 0u32..9).prop_map(|(value, scale)| format!("{}", value as f64 / 10f64.powi(scale as i32))),
-        (any::<i64>(), 0usize..10).prop_map(|(value, digits)| format!("{value}.{}", "1234567890".get(..digits).unwrap_or("1"))),
+        (-10_000_000i64..10_000_000, 0u32..9)
+            .prop_map(|(value, scale)| format!("{}", value as f64 / 10f64.powi(scale as i32))),
+        (any::<i64>(), 0usize..10)
+            .prop_map(|(value, digits)| format!("{value}.{}", "1234567890".get(..digits).unwrap_or("1"))),
         (any::<f64>().prop_filter("finite", |float| float.is_finite())).prop_map(|float| format!("{float:e}")),
     ];
     let row = (
@@ -526,7 +643,9 @@ fn typed_row() -> impl Strategy<Value = Vec<String>> {
     );
     (row, any::<u16>()).prop_map(|((a, b, c, d, e, f, g, h, i), nulls)| {
         let values = [a, b, c, d, e, f, g, h, i].into_iter().enumerate();
-        values.map(|(idx, value)| if nulls >> idx & 1 == 1 && nulls >> 12 == 0 { String::new() } else { value }).collect()
+        values
+            .map(|(idx, value)| if nulls >> idx & 1 == 1 && nulls >> 12 == 0 { String::new() } else { value })
+            .collect()
     })
 }
 
@@ -546,7 +665,7 @@ fn seeds_of_the_fuzzer_give_one_answer() {
 #[test]
 fn cuts_are_record_starts_of_the_decoder() {
     let input = b"\xef\xbb\xbf\"a\nb\",c\nd\"\n\"e\",f\n\n\"\"\"\n\"\"\",g\n";
-    let starts = [14u64, 17, 23, 24];
+    let starts = [11u64, 14, 20, 21];
     for target in 0..=input.len() as u64 {
         let mut finder = CutFinder::new(b',', vec![target]);
         input.iter().for_each(|byte| finder.feed(&[*byte]));

@@ -41,8 +41,7 @@ pub(super) fn seconds_fast(text: &[u8; 19]) -> Option<i64> {
     for at in [11, 12, 14, 15, 17, 18] {
         wrong |= u32::from(digit(at) > 9);
     }
-    let (hour, minute, second) =
-        (digit(11) * 10 + digit(12), digit(14) * 10 + digit(15), digit(17) * 10 + digit(18));
+    let (hour, minute, second) = (digit(11) * 10 + digit(12), digit(14) * 10 + digit(15), digit(17) * 10 + digit(18));
     if wrong != 0 || hour > 23 || minute > 59 || second > 59 {
         return None;
     }
