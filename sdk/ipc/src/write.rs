@@ -9,7 +9,7 @@ use crate::build::Builder;
 use crate::envelope::{self, ALIGNMENT};
 use crate::error::IpcError;
 use crate::read::Bits;
-use crate::types::Schema;
+use crate::types::{DataType, Field, Schema};
 
 /// Writes one message after the other. Columns are written in the order of the schema.
 #[derive(Default)]
@@ -23,6 +23,8 @@ pub struct MessageWriter {
     body: usize,
     at: usize,
     too_large: bool,
+    /// By node: whether its offsets have 64 bits.
+    large: Vec<bool>,
 }
 
 /// Writes the texts or byte strings of one column, row by row.
@@ -30,6 +32,7 @@ pub struct TextWriter<'w> {
     writer: &'w mut MessageWriter,
     validity: usize,
     offsets: usize,
+    large: bool,
     data: usize,
     row: usize,
     nulls: usize,
@@ -50,6 +53,8 @@ impl MessageWriter {
         self.body = envelope::batch_head_len(self.layout.0, self.layout.1);
         self.at = self.body;
         self.too_large = false;
+        self.large.clear();
+        note_large(&schema.fields, &mut self.large);
         self.buffer.ensure(self.body);
     }
 
@@ -103,16 +108,17 @@ impl MessageWriter {
         self.push(values, len);
     }
 
-    /// A column of texts or byte strings of the 32-bit form, written row by row.
+    /// A column of texts or byte strings, written row by row.
     pub fn text(&mut self) -> TextWriter<'_> {
         let bits_len = self.rows.div_ceil(8);
         let validity = self.reserve(bits_len);
         set_all(&mut self.buffer.as_mut_slice()[validity..validity + bits_len], self.rows);
-        let offsets = self.reserve(4 * (self.rows + 1));
+        let large = self.next_is_large();
+        let offsets = self.reserve(width(large) * (self.rows + 1));
         let data = self.reserve(0);
         self.buffer.ensure(data);
-        self.buffer.as_mut_slice()[offsets..offsets + 4].fill(0);
-        TextWriter { writer: self, validity, offsets, data, row: 0, nulls: 0 }
+        self.buffer.as_mut_slice()[offsets..offsets + width(large)].fill(0);
+        TextWriter { writer: self, validity, offsets, large, data, row: 0, nulls: 0 }
     }
 
     /// A column of texts with the offsets and nulls of another one: the closure gets all bytes of all rows, to be changed in
@@ -125,11 +131,17 @@ impl MessageWriter {
         nulls: usize,
         change: impl FnOnce(&mut [u8]),
     ) {
+        let large = self.next_is_large();
         self.node(self.rows, nulls);
         self.validity_like(validity);
-        let len = 4 * offsets.len();
+        let len = width(large) * offsets.len();
         let at = self.reserve(len);
-        view_as_mut::<i32>(&mut self.buffer.as_mut_slice()[at..at + len]).copy_from_slice(offsets);
+        let target = &mut self.buffer.as_mut_slice()[at..at + len];
+        if large {
+            view_as_mut::<i64>(target).iter_mut().zip(offsets).for_each(|(to, from)| *to = i64::from(*from));
+        } else {
+            view_as_mut::<i32>(target).copy_from_slice(offsets);
+        }
         self.push(at, len);
         let at = self.reserve(data.len());
         let target = &mut self.buffer.as_mut_slice()[at..at + data.len()];
@@ -166,6 +178,10 @@ impl MessageWriter {
         envelope::batch_metadata(&mut self.builder, self.rows, &self.nodes, &self.buffers, end - self.body);
         envelope::write_head(&self.builder, self.buffer.as_mut_slice());
         Ok(&self.buffer.as_slice()[..end])
+    }
+
+    fn next_is_large(&self) -> bool {
+        self.large.get(self.nodes.len()).copied().unwrap_or(false)
     }
 
     fn values<T: Native>(&mut self) -> &mut [T] {
@@ -231,13 +247,18 @@ impl TextWriter<'_> {
             return;
         }
         self.row += 1;
-        let place = self.offsets + 4 * self.row;
+        let place = self.offsets + width(self.large) * self.row;
         let len = self.writer.at - self.data;
         let offset = i32::try_from(len).unwrap_or_else(|_| {
             self.writer.too_large = true;
             i32::MAX
         });
-        self.writer.buffer.as_mut_slice()[place..place + 4].copy_from_slice(&offset.to_le_bytes());
+        let target = self.writer.buffer.as_mut_slice();
+        if self.large {
+            target[place..place + 8].copy_from_slice(&i64::from(offset).to_le_bytes());
+        } else {
+            target[place..place + 4].copy_from_slice(&offset.to_le_bytes());
+        }
     }
 
     /// A row that is null.
@@ -258,9 +279,20 @@ impl TextWriter<'_> {
         let (rows, nulls, len) = (self.writer.rows, self.nulls, self.writer.at - self.data);
         self.writer.node(rows, nulls);
         self.writer.push(self.validity, if nulls > 0 { rows.div_ceil(8) } else { 0 });
-        self.writer.push(self.offsets, 4 * (rows + 1));
+        self.writer.push(self.offsets, width(self.large) * (rows + 1));
         self.writer.push(self.data, len);
     }
+}
+
+fn note_large(fields: &[Field], large: &mut Vec<bool>) {
+    for field in fields {
+        large.push(matches!(field.data_type, DataType::LargeUtf8 | DataType::LargeBinary));
+        note_large(field.data_type.children(), large);
+    }
+}
+
+fn width(large: bool) -> usize {
+    if large { 8 } else { 4 }
 }
 
 /// Sets the first `rows` bits and clears those past them.

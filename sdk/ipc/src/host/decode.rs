@@ -439,10 +439,13 @@ impl Build<'_> {
         nulls: Option<NullBuffer>,
         data_type: &DataType,
     ) -> Result<ArrayRef, IpcError> {
-        let values = ScalarBuffer::<T::Native>::new(self.slice(&node.spans[1]), 0, node.rows);
-        let array = PrimitiveArray::<T>::new(values, nulls);
-        let nulls = array.nulls().cloned();
-        let nulls = nulls.as_ref();
+        self.in_range(node, nulls.as_ref(), data_type)?;
+        let array = PrimitiveArray::<T>::new(self.numbers::<T>(node), nulls);
+        Ok(Arc::new(array.with_data_type(data_type.clone())))
+    }
+
+    /// Types whose numbers have bounds.
+    fn in_range(&self, node: &Node, nulls: Option<&NullBuffer>, data_type: &DataType) -> Result<(), IpcError> {
         match data_type {
             DataType::Decimal128(precision, _) => {
                 let limit = check::limit_128(*precision);
@@ -467,7 +470,7 @@ impl Build<'_> {
             }
             _ => {}
         }
-        Ok(Arc::new(array.with_data_type(data_type.clone())))
+        Ok(())
     }
 
     fn within<T: arrow::datatypes::ArrowNativeType>(
