@@ -1,0 +1,189 @@
+//! What the host keeps beside one guest instance: its counters, its memory charge, and what the running call has emitted.
+//!
+//! On the batch path: `imports.rs` and `emit.rs` write here while the guest runs; `call.rs` takes the result.
+//! Invariant: everything a call did is in [`Call`], so forgetting a call is emptying that.
+
+use std::sync::Arc;
+
+use rde_core::{Budget, Charge};
+use rde_ipc::{BufferPool, Decoder};
+use wasmtime::ResourceLimiter;
+
+use crate::bind::BoundPlan;
+use crate::emitted::Emitted;
+use crate::limits::{Limits, size};
+use crate::log::CallLog;
+use crate::trap::{Class, Stop};
+
+/// Which export runs; imports answer by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Start,
+    Describe,
+    Bind,
+    Open,
+    Process,
+    EndOfInput,
+    Close,
+}
+
+impl Phase {
+    /// Returns the export as the WIT names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Phase::Start => "start",
+            Phase::Describe => "describe",
+            Phase::Bind => "bind",
+            Phase::Open => "open",
+            Phase::Process => "process",
+            Phase::EndOfInput => "end-of-input",
+            Phase::Close => "close",
+        }
+    }
+}
+
+/// The data of a guest's store.
+pub(crate) struct HostState {
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) memory: Memory,
+    pub(crate) log: CallLog,
+    pub(crate) call: Call,
+    /// What `bind` settled; `None` before.
+    pub(crate) plan: Option<Arc<BoundPlan>>,
+    /// One for each output that takes bytes from the guest.
+    pub(crate) decoders: Vec<Option<Decoder>>,
+    /// Where decoded buffers come from and go back to.
+    pub(crate) pool: BufferPool,
+    pub(crate) budget: Budget,
+}
+
+/// The running call.
+pub(crate) struct Call {
+    pub(crate) phase: Phase,
+    /// The host's clock, constant during the call.
+    pub(crate) millis: i64,
+    pub(crate) host_calls: u32,
+    pub(crate) emits: u32,
+    /// Input and rows of the current batch.
+    pub(crate) batch: Option<(usize, usize)>,
+    pub(crate) emitted: Vec<Emitted>,
+    /// Bytes that what was emitted holds already.
+    pub(crate) bytes: usize,
+    pub(crate) output_max: usize,
+    pub(crate) charges: Vec<Charge>,
+    /// Why the host ended the call.
+    pub(crate) stop: Option<Stop>,
+}
+
+/// Counts linear memory and tables against the limits and the budget.
+pub(crate) struct Memory {
+    limits: Arc<Limits>,
+    charge: Charge,
+    /// Why growth was refused last, since the guest only shows `unreachable`.
+    pub(crate) refused: Option<(Class, String)>,
+}
+
+impl HostState {
+    pub(crate) fn new(limits: Arc<Limits>, budget: Budget, log: CallLog) -> HostState {
+        HostState {
+            memory: Memory { limits: limits.clone(), charge: budget.charge(0), refused: None },
+            log,
+            call: Call::new(),
+            plan: None,
+            decoders: Vec::new(),
+            pool: BufferPool::new(limits.output_bytes(0)),
+            limits,
+            budget,
+        }
+    }
+
+    /// Counts a host call; past the limit the guest is stopped.
+    pub(crate) fn host_call(&mut self) -> wasmtime::Result<()> {
+        self.call.host_calls += 1;
+        let max = self.limits.host_calls_max;
+        if self.call.host_calls > max {
+            return Err(self.stop(Class::Quota, format!("made more than {max} host calls (`host_calls_max`)")));
+        }
+        Ok(())
+    }
+
+    /// Notes why the host ends the call, and returns the error that ends it.
+    pub(crate) fn stop(&mut self, class: Class, text: impl Into<String>) -> wasmtime::Error {
+        self.call.stop.get_or_insert_with(|| Stop { class, text: text.into() });
+        wasmtime::Error::msg("the host ended the call")
+    }
+
+    /// Returns the bytes of linear memory now.
+    pub(crate) fn memory_bytes(&self) -> usize {
+        self.memory.charge.bytes()
+    }
+}
+
+impl Call {
+    fn new() -> Call {
+        Call {
+            phase: Phase::Start,
+            millis: 0,
+            host_calls: 0,
+            emits: 0,
+            batch: None,
+            emitted: Vec::new(),
+            bytes: 0,
+            output_max: 0,
+            charges: Vec::new(),
+            stop: None,
+        }
+    }
+
+    /// Begins a call, forgetting the one before and keeping its allocations.
+    pub(crate) fn begin(&mut self, phase: Phase, millis: i64, batch: Option<(usize, usize)>, output_max: usize) {
+        self.phase = phase;
+        self.millis = millis;
+        self.host_calls = 0;
+        self.emits = 0;
+        self.batch = batch;
+        self.emitted.clear();
+        self.bytes = 0;
+        self.output_max = output_max;
+        self.charges.clear();
+        self.stop = None;
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let more = desired.saturating_sub(current);
+        let max = self.limits.memory_max;
+        if self.charge.bytes().saturating_add(more) > max {
+            self.refused = Some((Class::Memory, format!("used more than {}", size(max))));
+            return Ok(false);
+        }
+        if !self.charge.try_grow(more) {
+            let text = "needed more memory than the pipeline's `memory_max` has left";
+            self.refused = Some((Class::Memory, text.to_owned()));
+            return Ok(false);
+        }
+        Ok(true)
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let fits = desired <= self.limits.elements_max;
+        if !fits {
+            let max = self.limits.elements_max;
+            self.refused = Some((Class::Quota, format!("used a table of more than {max} elements (`elements_max`)")));
+        }
+        Ok(fits)
+    }
+
+    fn instances(&self) -> usize {
+        self.limits.instances_max
+    }
+
+    fn tables(&self) -> usize {
+        self.limits.instances_max
+    }
+
+    fn memories(&self) -> usize {
+        self.limits.memories_max
+    }
+}
