@@ -23,7 +23,7 @@ def first_byte(binary: str, folder: Path, runs: int) -> None:
     pipeline = write(folder / "one.yaml", {
         "name": "one",
         "sources": [{"id": "rows", "csv": {"path": "one.csv"}}],
-        "transforms": [{"id": "scale", "wasm": {"plugin": str(ROOT / "out/plugins/bench-scale.wasm")}}],
+        "transforms": [{"id": "scale", "wasm": {"plugin": str(ROOT / "out/plugins/bench-hop.wasm"), "config": {"function": "scale"}}}],
         "sinks": [{"id": "shown", "stdout": {"format": "csv"}}],
         "edges": [["rows", "scale"], ["scale", "shown"]],
     })

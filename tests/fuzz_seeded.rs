@@ -72,6 +72,6 @@ fn no_bytes_of_a_guest_break_the_host() {
 
 #[test]
 fn no_bytes_break_the_plugin_loader() {
-    let plugin = std::fs::read(crate::support::root().join("out/plugins/bench-forward.wasm")).expect("`cargo xtask plugins` was run");
+    let plugin = std::fs::read(crate::support::root().join("out/plugins/bench-hop.wasm")).expect("`cargo xtask plugins` was run");
     campaign("plugin artifact", rde_wasm::fuzz_artifact, &[&plugin, b"\0asm\x0d\0\x01\0", b"\0asm\x01\0\0\0"]);
 }

@@ -11,9 +11,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use arrow::array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray, StringBuilder};
+use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::compute::kernels::arity::unary;
 use arrow::compute::kernels::numeric;
-use arrow::datatypes::{DataType, Field, Float64Type, Schema};
+use arrow::datatypes::{DataType, Field, Float64Type, Int32Type, Schema};
 use rde::core::{Budget, Flow, Output, Runtime, Settings};
 use rde::runtime::Threads;
 use rde_wasm::{Host, HostOptions, PluginRunner, RunnerOptions};
@@ -76,7 +77,7 @@ impl Bench {
         let folder = std::env::var_os("RDE_PLUGINS").map_or_else(|| PathBuf::from("out/plugins"), PathBuf::from);
         let options = RunnerOptions {
             host: self.host.clone(),
-            fields: serde_json::json!({ "plugin": folder.join(format!("bench-{name}.wasm")) }),
+            fields: serde_json::json!({ "plugin": folder.join("bench-hop.wasm"), "config": { "function": name } }),
             base: PathBuf::new(),
             runtime: self.runtime.clone(),
             budget: Budget::new(usize::MAX),
@@ -203,19 +204,11 @@ fn scale(rows: &RecordBatch) -> ArrayRef {
     numeric::mul(rows.column(1), &factor).expect("floats multiply")
 }
 
-/// `CASE` over five ranges, as one would write it with arrow-rs: a builder over the values.
+/// `CASE` over five ranges: a map over the values.
 fn bucket(rows: &RecordBatch) -> ArrayRef {
     let amounts = rows.column(1).as_primitive::<Float64Type>();
-    let name = |amount: f64| match amount {
-        amount if amount < 10.0 => "tiny",
-        amount if amount < 50.0 => "small",
-        amount if amount < 100.0 => "medium",
-        amount if amount < 200.0 => "large",
-        _ => "huge",
-    };
-    let mut names = StringBuilder::with_capacity(amounts.len(), amounts.len() * 5);
-    amounts.iter().for_each(|amount| names.append_option(amount.map(name)));
-    Arc::new(names.finish())
+    let buckets = unary::<_, _, Int32Type>(amounts, |amount| [20.0, 40.0, 60.0, 80.0].iter().map(|bound| i32::from(amount >= *bound)).sum());
+    Arc::new(buckets)
 }
 
 /// Digits to `#`: a map over the bytes of the whole column, since ASCII digits keep every length.
