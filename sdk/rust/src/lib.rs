@@ -59,6 +59,8 @@ mod plan;
 pub mod arrow;
 #[cfg(not(target_arch = "wasm32"))]
 pub mod testing;
+#[cfg(test)]
+mod tests;
 
 /// What wit-bindgen makes of the package `rde:plugin`, for those who want no help.
 #[expect(unsafe_code, reason = "generated")]

@@ -63,6 +63,15 @@ impl Plan {
         Err(Failure::reject(format!("column `{name}` has type {found}, {wanted} is needed")))
     }
 
+    /// Reads a column of texts.
+    pub fn read_text(&mut self, name: &str) -> Result<Column, Failure> {
+        let column = self.read(name)?;
+        match &self.input.fields[column.0].data_type {
+            DataType::Utf8 | DataType::LargeUtf8 => Ok(column),
+            other => Err(Failure::reject(format!("column `{name}` has type {}, utf8 is needed", other.name()))),
+        }
+    }
+
     /// Reads every column.
     pub fn read_all(&mut self) {
         self.all = true;
@@ -81,6 +90,12 @@ impl Plan {
         self.leave_out(name)?;
         self.add(field);
         Ok(column)
+    }
+
+    /// The same for a column that must hold texts.
+    pub fn replace_text(&mut self, name: &str) -> Result<Column, Failure> {
+        self.read_text(name)?;
+        self.replace(name)
     }
 
     /// Leaves a column out of the output.
