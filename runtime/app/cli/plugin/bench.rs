@@ -133,9 +133,12 @@ async fn rows(args: &BenchArgs, runtime: &Runtime) -> Result<RecordBatch> {
     Ok(repeated.slice(0, args.rows))
 }
 
+/// The first case of the plugin: `cases/` lies beside the component, or in the plugin's folder beside it.
 fn case_folder(component: &Path) -> Option<std::path::PathBuf> {
-    let folder = component.parent().unwrap_or(Path::new("")).join("cases");
-    let mut cases: Vec<_> = std::fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
+    let beside = component.parent().unwrap_or(Path::new(""));
+    let folders = [beside.join("cases"), beside.join(component.file_stem()?).join("cases")];
+    let entries = folders.iter().find_map(|folder| std::fs::read_dir(folder).ok())?;
+    let mut cases: Vec<_> = entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect();
     cases.sort();
     cases.into_iter().find(|path| path.is_dir())
 }

@@ -41,8 +41,8 @@ fn write_all(folder: &Path, name: &str) -> Result<()> {
         let message = format!("`{}` exists already", folder.display());
         return Err(Error::config(&codes::PLUGIN_NEW, message).help("choose another name, or remove the folder"));
     }
-    for (path, text) in embedded::FILES {
-        let text = text.replace("{{name}}", name).replace("{{crate_name}}", &name.replace('-', "_"));
+    for (path, text, template) in embedded::FILES {
+        let text = if *template { text.replace("{{name}}", name) } else { (*text).to_owned() };
         let path = folder.join(path);
         let parent = path.parent().expect("an embedded file lies in the plugin's folder");
         std::fs::create_dir_all(parent).and_then(|()| std::fs::write(&path, text)).map_err(|cause| {
