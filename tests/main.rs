@@ -7,10 +7,12 @@
 mod architecture;
 mod bad_input;
 mod broken;
+mod cli;
 mod configs;
 mod duckdb;
 mod flights;
 mod fuzz_seeded;
 mod golden;
 mod kill;
+mod plugin_cli;
 mod support;
