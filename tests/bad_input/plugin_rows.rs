@@ -1,4 +1,4 @@
-//! Rows whose plugin is wrong. Hostile components are written as text and made with the same tools a stranger would use.
+//! Rows whose plugin is wrong. Hostile components are stored as bytes, as a stranger would hand them over.
 
 use std::path::Path;
 use std::process::Command;
@@ -48,9 +48,8 @@ pub fn rows() -> Vec<Row> {
     ]
 }
 
-/// Returns the bytes of a component of `tests/guests`, built from its text.
+/// Returns the bytes of a component of `tests/guests`; a test of the plugin host makes them.
 fn hostile(name: &str) -> Vec<u8> {
-    let path = root().join("tests/guests").join(format!("{name}.wat"));
-    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    wat::parse_str(text).unwrap_or_else(|error| panic!("{name}: {error}"))
+    let path = root().join("tests/guests").join(format!("{name}.wasm"));
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
