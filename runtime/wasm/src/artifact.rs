@@ -91,13 +91,13 @@ impl Artifact {
     /// Compiles the bytes, or takes what was compiled before, and checks what they import and export.
     pub(crate) fn load(bytes: &Bytes, name: &str, engines: &Engines, cache: Option<&Cache>) -> Result<Artifact> {
         check_header(&bytes.wasm, name)?;
-        let engine = engines.pooled.as_ref().unwrap_or(&engines.on_demand);
-        let entry = Cache::name(&bytes.hash, engine);
-        let cached = cache.and_then(|cache| cache.load(&entry, engine));
-        let component = match cached {
+        let entry = Cache::name(&bytes.hash, &engines.on_demand);
+        let candidates: Vec<&Engine> = engines.pooled.iter().chain([&engines.on_demand]).collect();
+        let component = match cache.and_then(|cache| cache.load(&entry, &candidates)) {
             Some(component) => component,
             None => {
-                let component = compile(engine, &bytes.wasm, name)?;
+                // The pool would refuse what asks for too much; the limits do that with a better text.
+                let component = compile(&engines.on_demand, &bytes.wasm, name)?;
                 if let Some(cache) = cache {
                     cache.store(&entry, &component);
                 }
@@ -113,19 +113,25 @@ impl Artifact {
             pooled: OnceLock::new(),
             on_demand: OnceLock::new(),
         };
-        artifact.link(engine, name).map(|ready| {
-            let slot = if engines.pooled.is_some() { &artifact.pooled } else { &artifact.on_demand };
-            slot.get_or_init(|| ready);
-        })?;
+        let engine = artifact.component.engine();
+        let slot = if Engine::same(engine, &engines.on_demand) { &artifact.on_demand } else { &artifact.pooled };
+        let ready = artifact.link(engine, name)?;
+        slot.get_or_init(|| ready);
         Ok(artifact)
     }
 
     /// Returns the artifact linked for instances with this much memory.
     pub(crate) fn ready(&self, memory_max: usize, engines: &Engines, name: &str) -> Result<&Ready> {
-        let (slot, engine) = match &engines.pooled {
-            Some(engine) if memory_max <= POOLED_MEMORY_MAX => (&self.pooled, engine),
-            _ => (&self.on_demand, &engines.on_demand),
-        };
+        if let Some(pool) = engines.pooled.as_ref().filter(|_| memory_max <= POOLED_MEMORY_MAX) {
+            match self.slot(&self.pooled, pool, name) {
+                Ok(ready) => return Ok(ready),
+                Err(error) => tracing::debug!(plugin = name, %error, "plugin does not fit the pool"),
+            }
+        }
+        self.slot(&self.on_demand, &engines.on_demand, name)
+    }
+
+    fn slot<'a>(&self, slot: &'a OnceLock<Ready>, engine: &Engine, name: &str) -> Result<&'a Ready> {
         if let Some(ready) = slot.get() {
             return Ok(ready);
         }

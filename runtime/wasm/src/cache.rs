@@ -75,12 +75,16 @@ impl Cache {
         format!("{:x}.{EXTENSION}", hasher.0.finalize())
     }
 
-    /// Returns the compiled component of this name, if there is one and it is ours.
-    pub(crate) fn load(&self, name: &str, engine: &Engine) -> Option<Component> {
+    /// Returns the compiled component of this name, if there is one and it is ours, for the first engine that takes it.
+    pub(crate) fn load(&self, name: &str, engines: &[&Engine]) -> Option<Component> {
         match self.read(name) {
-            Ok(code) => deserialise(engine, &code)
-                .inspect_err(|error| tracing::warn!(entry = name, %error, "compiled plugin is out of date, compiling"))
-                .ok(),
+            Ok(code) => {
+                let loaded = engines.iter().find_map(|engine| deserialise(engine, &code).ok());
+                if loaded.is_none() {
+                    tracing::warn!(entry = name, "compiled plugin in the cache is out of date, compiling again");
+                }
+                loaded
+            }
             Err(Miss::Absent) => None,
             Err(Miss::Refused(reason)) => {
                 tracing::warn!(entry = name, reason, "compiled plugin in the cache is not trusted, compiling again");

@@ -11,28 +11,25 @@ use arrow::datatypes::{DataType, Int16Type, Int32Type, Int64Type, RunEndIndexTyp
 
 /// Returns the bytes of the rows whose bit is set.
 pub(crate) fn masked(array: &dyn Array, mask: &BooleanBuffer) -> usize {
-    match row_bytes(array.data_type()) {
-        Some(bytes) => mask.count_set_bits().saturating_mul(bytes),
-        None => mask.set_slices().map(|(start, end)| range(array, start, end)).fold(0, usize::saturating_add),
+    match row_bits(array.data_type()) {
+        Some(bits) => fixed(array, bits, mask.count_set_bits()),
+        None => sum(mask.set_slices().map(|(start, end)| range(array, start, end))),
     }
 }
 
 /// Returns the bytes of the named rows.
 pub(crate) fn picked(array: &dyn Array, rows: &UInt32Array) -> usize {
-    match row_bytes(array.data_type()) {
-        Some(bytes) => rows.len().saturating_mul(bytes),
-        None => rows.values().iter().map(|row| {
-            let row = *row as usize;
-            range(array, row, row + 1)
-        }).fold(0, usize::saturating_add),
+    match row_bits(array.data_type()) {
+        Some(bits) => fixed(array, bits, rows.len()),
+        None => sum(rows.values().iter().map(|row| range(array, *row as usize, *row as usize + 1))),
     }
 }
 
 /// Returns the bytes of the rows from `start` to before `end`.
 pub(crate) fn range(array: &dyn Array, start: usize, end: usize) -> usize {
     let rows = end.saturating_sub(start);
-    if let Some(bytes) = row_bytes(array.data_type()) {
-        return rows.saturating_mul(bytes);
+    if let Some(bits) = row_bits(array.data_type()) {
+        return fixed(array, bits, rows);
     }
     if rows == 0 {
         return 0;
@@ -65,22 +62,30 @@ pub(crate) fn range(array: &dyn Array, start: usize, end: usize) -> usize {
         // Every other type has rows of one width.
         _ => rows.saturating_mul(16),
     };
-    values.saturating_add(rows.div_ceil(8))
+    values.saturating_add(validity(array, rows))
 }
 
-/// Returns the bytes of one row where all rows take the same; validity is rounded up to a byte.
-fn row_bytes(data_type: &DataType) -> Option<usize> {
+/// Returns the bits of one row where all rows take the same.
+fn row_bits(data_type: &DataType) -> Option<usize> {
     if let Some(width) = data_type.primitive_width() {
-        return Some(width + 1);
+        return Some(width * 8);
     }
     match data_type {
         DataType::Null => Some(0),
         DataType::Boolean => Some(1),
-        DataType::FixedSizeBinary(width) => Some(usize::try_from(*width).unwrap_or(0) + 1),
+        DataType::FixedSizeBinary(width) => Some(usize::try_from(*width).unwrap_or(0).saturating_mul(8)),
         // Values are shared, keys are copied.
-        DataType::Dictionary(key, _) => row_bytes(key),
+        DataType::Dictionary(key, _) => row_bits(key),
         _ => None,
     }
+}
+
+fn fixed(array: &dyn Array, bits: usize, rows: usize) -> usize {
+    rows.saturating_mul(bits).div_ceil(8).saturating_add(validity(array, rows))
+}
+
+fn validity(array: &dyn Array, rows: usize) -> usize {
+    if array.null_count() == 0 { 0 } else { rows.div_ceil(8) }
 }
 
 fn offsets<O: OffsetSizeTrait>(offsets: &[O], start: usize, end: usize, width: usize) -> usize {

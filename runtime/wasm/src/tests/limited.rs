@@ -1,0 +1,212 @@
+//! Each limit at its value and one past it. The rows of the batch tell the guest how much to do.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use rde_core::{Flow, Output};
+use serde_json::json;
+
+use super::guest::{Columns, Guest};
+use super::{Bench, batch, call, code, made, run};
+use crate::{Host, Limits};
+
+/// A body that does something once for each row.
+fn each(what: &str) -> String {
+    format!(
+        "(local.set $i (i32.const 0))
+         (loop {what} (local.set $i (i32.add (local.get $i) (i32.const 1)))
+           (br_if 0 (i32.lt_u (local.get $i) (local.get $rows))))
+         (i32.const 0)"
+    )
+}
+
+fn guest(what: &str) -> Guest {
+    Guest::process(&each(what))
+}
+
+#[test]
+fn memory_max_is_what_an_instance_may_have() {
+    // Four pages of 64 KiB to begin with, one more for each row.
+    let grow = || guest("(if (i32.eq (memory.grow (i32.const 1)) (i32.const -1)) (then (unreachable)))");
+    let limits = json!({ "limits": { "memory_max": "640KiB" } });
+    assert_eq!(code(call(grow(), limits.clone(), 6)), "ok");
+    let error = call(grow(), limits, 7).err().expect("one page too many");
+    assert_eq!((error.code(), error.message()), ("RDE0312", "plugin `guest`: batch 1 used more than 640KiB"));
+    assert!(error.help_text().is_some_and(|help| help.contains("limits.memory_max")));
+}
+
+#[test]
+fn memory_above_the_pool_is_served_too() {
+    let grow = || guest("(if (i32.eq (memory.grow (i32.const 256)) (i32.const -1)) (then (unreachable)))");
+    assert_eq!(code(call(grow(), json!({ "limits": { "memory_max": "100MiB" } }), 6)), "ok");
+    assert_eq!(code(call(grow(), json!({ "limits": { "memory_max": "100MiB" } }), 7)), "RDE0312");
+}
+
+#[test]
+fn a_guest_may_take_what_the_pipeline_has_left_and_no_more() {
+    let grow = guest("(if (i32.eq (memory.grow (i32.const 1)) (i32.const -1)) (then (unreachable)))");
+    let mut bench = Bench::new(&grow.component());
+    bench.budget = rde_core::Budget::new(640 << 10);
+    let mut runner = bench.open(json!({})).expect("the guest opens");
+    assert_eq!(code(run(&mut runner, batch(6))), "ok");
+    let error = run(&mut runner, batch(1)).err().expect("the pipeline has no more");
+    assert_eq!(error.code(), "RDE0312");
+    assert!(error.message().contains("pipeline's `memory_max`"), "{error}");
+    drop(runner);
+    assert_eq!((bench.budget.used(), bench.budget.peak()), (0, 640 << 10));
+}
+
+/// Ticks the host once for each log line.
+struct TickOnEvent(Arc<Host>);
+
+impl tracing::Subscriber for TickOnEvent {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+    fn event(&self, event: &tracing::Event<'_>) {
+        if event.metadata().target() == "rde::plugin" {
+            self.0.tick();
+        }
+    }
+    fn enter(&self, _: &tracing::span::Id) {}
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
+fn time_max_is_counted_in_ticks() {
+    let log = guest("(call $log (i32.const 4) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))");
+    let bench = Bench::new(&log.component());
+    let subscriber = tracing::Dispatch::new(TickOnEvent(bench.host.clone()));
+    tracing::dispatcher::with_default(&subscriber, || {
+        let mut runner = bench.open(json!({ "limits": { "time_max": "50ms" } })).expect("the guest opens");
+        // Five ticks are 50 ms at most, since the first may come at once.
+        assert_eq!(code(run(&mut runner, batch(5))), "ok");
+        let error = run(&mut runner, batch(6)).err().expect("six ticks are more than 50 ms");
+        assert_eq!((error.code(), error.message()), ("RDE0313", "plugin `guest`: batch 2 took longer than 50ms"));
+        assert_eq!(code(run(&mut runner, batch(5))), "ok");
+    });
+}
+
+#[test]
+fn output_max_counts_what_the_guest_sends_and_what_the_host_copies() {
+    let mut pick = Guest::process("").output(Columns::Derived { input: 0, reuse: Some(vec![0]), added: None });
+    let reuse = pick.data(&0u32.to_le_bytes());
+    // Row 0 once for each row: eight bytes copied and four of the list.
+    pick.on_process = format!(
+        "(call $expand (i32.const 0) (i32.const 7) (i32.const 65536) (local.get $rows) (i32.const {reuse}) (i32.const 1)
+           (i32.const 0) (i32.const 0)) (i32.const 0)"
+    );
+    let bench = Bench::new(&pick.component());
+    let mut runner = bench.open(json!({ "limits": { "output_max": "1200B" } })).expect("the guest opens");
+    let made = run(&mut runner, batch(100)).expect("1,200 bytes are within");
+    assert_eq!(made.ids(), vec![0; 100]);
+    let error = run(&mut runner, batch(101)).err().expect("1,212 bytes are not");
+    assert_eq!((error.code(), error.message()), ("RDE0316", "plugin `guest`: batch 2 emitted more than 1200B (`output_max`)"));
+}
+
+#[test]
+fn amplification_is_stopped_before_anything_is_copied() {
+    let fields = vec![Field::new("id", DataType::Int64, true), Field::new("name", DataType::Utf8, true)];
+    let ids: ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![1]));
+    let names: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(8 << 20)]));
+    let large = RecordBatch::try_new(Arc::new(Schema::new(fields)), vec![ids, names]).expect("the columns fit");
+    let pick = |count: u32| {
+        Guest::process(&format!("(call $pick (i32.const 0) (i32.const 65536) (i32.const {count})) (i32.const 0)"))
+    };
+    let bench = Bench::new(&pick(16_384).component());
+    let mut runner = bench.open(json!({})).expect("the guest opens");
+    // One row: it is set aside, and the run goes on with a new guest.
+    let made = run(&mut runner, large.clone()).expect("the row is set aside");
+    assert_eq!(made.set_aside(), [(1, "row_too_large".to_owned())]);
+    assert!(bench.budget.peak() < 16 << 20, "{}", bench.budget.peak());
+    let bench = Bench::new(&pick(8).component());
+    let mut runner = bench.open(json!({})).expect("the guest opens");
+    assert_eq!(run(&mut runner, large).expect("64 MiB and 128 MiB are within 16 times the input").ids().len(), 8);
+}
+
+#[test]
+fn transfer_max_bounds_one_host_call() {
+    let max = Limits::default().transfer_max;
+    let mut keep = |len: usize| {
+        let mut guest = Guest::process(&format!(
+            "(call $keep (i32.const 0) (i32.const 0) (i32.const {len})) (i32.const 0)"
+        ));
+        guest.pages = 1100;
+        let error = call(guest, json!({ "limits": { "memory_max": "128MiB" } }), 1).err().expect("too long anyway");
+        error.code()
+    };
+    assert_eq!(keep(max), "RDE0311");
+    assert_eq!(keep(max + 1), "RDE0315");
+}
+
+#[test]
+fn emits_max_and_host_calls_max_count_within_a_call() {
+    let forward = || guest("(call $forward (i32.const 0))");
+    assert_eq!(code(call(forward(), json!({}), 256)), "ok");
+    assert_eq!(code(call(forward(), json!({}), 257)), "RDE0315");
+    let ask = || guest("(drop (call $enabled (i32.const 0)))");
+    let bench = Bench::new(&ask().component());
+    let mut runner = bench.open(json!({})).expect("the guest opens");
+    assert_eq!(code(run(&mut runner, batch(100_000))), "ok");
+    assert_eq!(code(run(&mut runner, batch(100_001))), "RDE0315");
+    assert_eq!(code(run(&mut runner, batch(100_000))), "ok");
+}
+
+#[test]
+fn a_batch_over_input_max_is_cut_and_a_row_over_it_set_aside() {
+    let mut forward = Guest::process("(call $forward (i32.const 0)) (i32.const 0)");
+    forward.columns = vec![None];
+    let bench = Bench::new(&forward.component());
+    // Half of `memory_max` may cross: 512 KiB.
+    let fields = json!({ "limits": { "memory_max": "1MiB" } });
+    let mut runner = bench.open(fields.clone()).expect("the guest opens");
+    let made = run(&mut runner, batch(60_000)).expect("the parts fit");
+    assert_eq!(made.ids(), (0..60_000).collect::<Vec<i64>>());
+    assert!(made.batches.len() > 1);
+    let text = |bytes: usize| {
+        let ids: ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![1, 2]));
+        let names: ArrayRef = Arc::new(StringArray::from(vec!["a".to_owned(), "x".repeat(bytes)]));
+        RecordBatch::try_new(super::columns(), vec![ids, names]).expect("the columns fit")
+    };
+    let made = run(&mut runner, text(600 << 10)).expect("the large row is set aside");
+    assert_eq!((made.ids(), made.set_aside()), (vec![1], vec![(2, "row_too_large".to_owned())]));
+
+    let whole = Guest { columns: vec![None], ..Guest::process("(call $forward (i32.const 0)) (i32.const 0)") };
+    let bench = Bench::new(&whole.describing(r#","cuts":"whole""#).component());
+    let mut runner = bench.open(fields).expect("the guest opens");
+    assert_eq!(run(&mut runner, text(600 << 10)).expect("the batch is set aside").set_aside().len(), 2);
+}
+
+#[test]
+fn parts_of_a_cut_batch_are_published_one_after_the_other() {
+    let mut forward = Guest::process("(call $forward (i32.const 0)) (i32.const 0)");
+    forward.columns = vec![None];
+    let bench = Bench::new(&forward.component());
+    let mut runner = bench.open(json!({ "limits": { "memory_max": "1MiB" } })).expect("the guest opens");
+    let mut out = Output::new();
+    assert_eq!(runner.run(0, batch(60_000), &mut out).expect("the first part fits"), Flow::More);
+    let first = made(&mut out).ids().len();
+    assert!(first < 60_000);
+    while runner.more(&mut out).expect("the others fit") == Flow::More {}
+    assert_eq!(made(&mut out).ids().len(), 60_000 - first);
+}
+
+#[test]
+fn log_lines_are_cut_and_their_tail_is_bounded() {
+    let mut log = guest("(call $log (i32.const 4) (i32.const 65536) (i32.const 5000) (i32.const 0) (i32.const 0))");
+    log.on_process = log.on_process.replace("(i32.const 0)\n", "") ;
+    log.on_process = format!(
+        "(memory.fill (i32.const 65536) (i32.const 97) (i32.const 5000)) {} ",
+        log.on_process.trim_end().trim_end_matches("(i32.const 0)").to_owned() + "(unreachable)"
+    );
+    let error = call(log, json!({}), 3).err().expect("the guest traps");
+    let detail: serde_json::Value = serde_json::from_str(error.detail_text().expect("a trap has a detail")).expect("JSON");
+    let tail = detail["log"].as_str().expect("the log is text");
+    assert!(tail.len() <= 4096 && tail.len() >= 4000, "{}", tail.len());
+}
