@@ -1,0 +1,159 @@
+//! JSON output: one object per line, nulls written out, so that every line shows every column.
+//!
+//! Binary is base64, a decimal a string of its digits (a JSON number is read as a float by most), NaN and the infinities
+//! are the strings `NaN`, `Infinity`, `-Infinity`, since JSON has no numbers for them and null would lose them.
+
+use std::io::Write;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, PrimitiveArray};
+use arrow::array::{ArrowPrimitiveType, RecordBatch};
+use arrow::datatypes::{DataType, FieldRef, Float16Type, Float32Type, Float64Type};
+use arrow::error::ArrowError;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow_json::writer::{LineDelimited, NullableEncoder, WriterBuilder};
+use arrow_json::{Encoder as JsonValue, EncoderFactory, EncoderOptions};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::cells::bytes_of;
+use super::{EncodeError, Encoder, TextBuffer};
+
+/// Writes JSON lines.
+pub(super) struct JsonEncoder<W> {
+    text: TextBuffer<W>,
+}
+
+impl<W: Write> JsonEncoder<W> {
+    pub(super) fn new(out: W) -> JsonEncoder<W> {
+        JsonEncoder { text: TextBuffer::new(out) }
+    }
+}
+
+impl<W: Write + Send> Encoder<W> for JsonEncoder<W> {
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
+        let mut writer = WriterBuilder::new()
+            .with_explicit_nulls(true)
+            .with_encoder_factory(Arc::new(Lossless))
+            .build::<_, LineDelimited>(&mut self.text.waiting);
+        writer.write(batch)?;
+        writer.finish()?;
+        self.text.settle()
+    }
+
+    fn written(&self) -> u64 {
+        self.text.written
+    }
+
+    fn size(&self) -> u64 {
+        self.text.size()
+    }
+
+    fn memory(&self) -> usize {
+        self.text.waiting.capacity()
+    }
+
+    fn drain(&mut self) -> Result<(), EncodeError> {
+        self.text.drain()
+    }
+
+    fn finish(self: Box<Self>) -> Result<W, EncodeError> {
+        self.text.finish()
+    }
+}
+
+/// Returns whether JSON can hold values of a type.
+pub(super) fn holds(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Union(..) | DataType::RunEndEncoded(..) | DataType::Interval(_) => false,
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item) => holds(item.data_type()),
+        DataType::Struct(fields) => fields.iter().all(|field| holds(field.data_type())),
+        DataType::Dictionary(_, values) => holds(values),
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(fields) => {
+                let keys = fields.first().map(|key| key.data_type());
+                matches!(keys, Some(DataType::Utf8 | DataType::LargeUtf8))
+                    && fields.iter().all(|field| holds(field.data_type()))
+            }
+            _ => false,
+        },
+        _ => true,
+    }
+}
+
+/// Replaces the encoders that would lose something.
+#[derive(Debug)]
+struct Lossless;
+
+impl EncoderFactory for Lossless {
+    fn make_default_encoder<'a>(
+        &self,
+        _field: &'a FieldRef,
+        array: &'a dyn Array,
+        _options: &'a EncoderOptions,
+    ) -> Result<Option<NullableEncoder<'a>>, ArrowError> {
+        let encoder: Box<dyn JsonValue + 'a> = match array.data_type() {
+            DataType::Float16 => Box::new(Floats::<Float16Type>(array.as_primitive())),
+            DataType::Float32 => Box::new(Floats::<Float32Type>(array.as_primitive())),
+            DataType::Float64 => Box::new(Floats::<Float64Type>(array.as_primitive())),
+            DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => {
+                Box::new(Quoted(ArrayFormatter::try_new(array, &FormatOptions::new())?))
+            }
+            other => match bytes_of(other) {
+                Some(bytes) => Box::new(Base64 { array, bytes }),
+                None => return Ok(None),
+            },
+        };
+        Ok(Some(NullableEncoder::new(encoder, array.nulls().cloned())))
+    }
+}
+
+struct Base64<'a> {
+    array: &'a dyn Array,
+    bytes: fn(&dyn Array, usize) -> &[u8],
+}
+
+impl JsonValue for Base64<'_> {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        let text = STANDARD.encode((self.bytes)(self.array, row));
+        push_quoted(out, &text);
+    }
+}
+
+struct Quoted<'a>(ArrayFormatter<'a>);
+
+impl JsonValue for Quoted<'_> {
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        push_quoted(out, &self.0.value(row).to_string());
+    }
+}
+
+struct Floats<'a, T: ArrowPrimitiveType>(&'a PrimitiveArray<T>);
+
+impl<T: ArrowPrimitiveType> JsonValue for Floats<'_, T>
+where
+    T::Native: Into<f64> + std::fmt::Debug,
+{
+    fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
+        let value = self.0.value(row);
+        let wide: f64 = value.into();
+        if wide.is_finite() {
+            // The debug form is the shortest text that reads back as the same number, always with a point or exponent.
+            out.extend_from_slice(format!("{value:?}").as_bytes());
+        } else if wide.is_nan() {
+            out.extend_from_slice(b"\"NaN\"");
+        } else {
+            out.extend_from_slice(if wide > 0.0 { b"\"Infinity\"" } else { b"\"-Infinity\"" });
+        }
+    }
+}
+
+fn push_quoted(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
+    out.extend_from_slice(text.as_bytes());
+    out.push(b'"');
+}

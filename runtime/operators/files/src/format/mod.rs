@@ -1,0 +1,196 @@
+//! Turns batches into the bytes of a format, whatever takes the bytes: a staged file or standard output.
+//!
+//! The write step of the batch path; batches go to the encoder as they are, without a copy.
+//! Invariant: what [`FileFormat::refuses`] lets through, the encoder can write.
+//! Not here: which file is open, when it ends, and its names (`sink`).
+
+mod cells;
+mod csv;
+mod json;
+mod parquet;
+mod table;
+
+use std::io::{self, Write};
+
+use ::parquet::basic::Compression;
+use ::parquet::errors::ParquetError;
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, SchemaRef};
+use arrow::error::ArrowError;
+
+pub(crate) use cells::{Cells, bytes_of, is_flat};
+
+/// A format with its options.
+#[derive(Clone, Debug)]
+pub(crate) enum FileFormat {
+    /// Parquet.
+    Parquet(Compression),
+    /// CSV.
+    Csv(CsvFormat),
+    /// One JSON object per line.
+    Json,
+    /// Aligned columns for a person.
+    Table,
+}
+
+/// Options of CSV output.
+#[derive(Clone, Debug)]
+pub(crate) struct CsvFormat {
+    pub(crate) header: bool,
+    pub(crate) delimiter: u8,
+    pub(crate) null_value: String,
+}
+
+/// Writes batches of one schema to `W`.
+pub(crate) trait Encoder<W>: Send {
+    /// Encodes a batch; its bytes may wait in memory.
+    fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError>;
+    /// Returns the bytes that reached `W`.
+    fn written(&self) -> u64;
+    /// Returns the bytes the output would have if it ended now, roughly.
+    fn size(&self) -> u64;
+    /// Returns the bytes of memory it holds.
+    fn memory(&self) -> usize;
+    /// Gives what waits in memory to `W`.
+    fn drain(&mut self) -> Result<(), EncodeError>;
+    /// Writes what ends the output, and returns `W`.
+    fn finish(self: Box<Self>) -> Result<W, EncodeError>;
+}
+
+/// Why a batch could not be encoded.
+#[derive(Debug)]
+pub(crate) enum EncodeError {
+    /// `W` failed.
+    Io(io::Error),
+    /// The format's writer refused the batch.
+    Format(String),
+}
+
+impl FileFormat {
+    /// Returns the extension of files, without dot.
+    pub(crate) fn extension(&self) -> &'static str {
+        match self {
+            FileFormat::Parquet(_) => "parquet",
+            FileFormat::Csv(_) => "csv",
+            FileFormat::Json => "json",
+            FileFormat::Table => "txt",
+        }
+    }
+
+    /// Returns the word users know the format by.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            FileFormat::Parquet(_) => "Parquet",
+            FileFormat::Csv(_) => "CSV",
+            FileFormat::Json => "JSON",
+            FileFormat::Table => "a table",
+        }
+    }
+
+    /// Returns whether batches of another schema may follow in one output.
+    pub(crate) fn mixes_schemas(&self) -> bool {
+        matches!(self, FileFormat::Json | FileFormat::Table)
+    }
+
+    /// Returns whether whole rows leave with every [`Encoder::drain`].
+    pub(crate) fn is_text(&self) -> bool {
+        !matches!(self, FileFormat::Parquet(_))
+    }
+
+    /// Returns the columns the format cannot hold.
+    pub(crate) fn refuses(&self, schema: &SchemaRef) -> Vec<String> {
+        let names = |refused: &dyn Fn(&DataType) -> bool| {
+            let fields = schema.fields().iter().filter(|field| refused(field.data_type()));
+            fields.map(|field| field.name().clone()).collect()
+        };
+        match self {
+            FileFormat::Parquet(_) => parquet::refuses(schema),
+            FileFormat::Csv(_) => names(&|data_type| !cells::is_flat(data_type)),
+            FileFormat::Json => names(&|data_type| !json::holds(data_type)),
+            FileFormat::Table => Vec::new(),
+        }
+    }
+
+    /// Begins an output. A continued one has its header already.
+    pub(crate) fn begin<W: Write + Send + 'static>(
+        &self,
+        out: W,
+        schema: &SchemaRef,
+        continued: bool,
+    ) -> Result<Box<dyn Encoder<W>>, EncodeError> {
+        Ok(match self {
+            FileFormat::Parquet(compression) => {
+                Box::new(parquet::ParquetEncoder::new(out, schema.clone(), *compression)?)
+            }
+            FileFormat::Csv(format) => Box::new(csv::CsvEncoder::new(out, schema, format.clone(), continued)),
+            FileFormat::Json => Box::new(json::JsonEncoder::new(out)),
+            FileFormat::Table => Box::new(table::TableEncoder::new(out, schema.clone(), continued)),
+        })
+    }
+}
+
+impl From<io::Error> for EncodeError {
+    fn from(error: io::Error) -> EncodeError {
+        EncodeError::Io(error)
+    }
+}
+
+impl From<ArrowError> for EncodeError {
+    fn from(error: ArrowError) -> EncodeError {
+        match error {
+            ArrowError::IoError(_, error) => EncodeError::Io(error),
+            error => EncodeError::Format(error.to_string()),
+        }
+    }
+}
+
+impl From<ParquetError> for EncodeError {
+    fn from(error: ParquetError) -> EncodeError {
+        match error {
+            ParquetError::External(cause) => match cause.downcast::<io::Error>() {
+                Ok(error) => EncodeError::Io(*error),
+                Err(cause) => EncodeError::Format(cause.to_string()),
+            },
+            error => EncodeError::Format(error.to_string()),
+        }
+    }
+}
+
+/// Collects text and hands it to `W` in large pieces.
+struct TextBuffer<W> {
+    out: W,
+    waiting: Vec<u8>,
+    written: u64,
+}
+
+impl<W: Write> TextBuffer<W> {
+    /// Bytes that wait before they go to `W`.
+    const WAITING_MAX: usize = 128 * 1024;
+
+    fn new(out: W) -> TextBuffer<W> {
+        TextBuffer { out, waiting: Vec::new(), written: 0 }
+    }
+
+    fn size(&self) -> u64 {
+        self.written + self.waiting.len() as u64
+    }
+
+    fn settle(&mut self) -> Result<(), EncodeError> {
+        if self.waiting.len() >= Self::WAITING_MAX { self.drain() } else { Ok(()) }
+    }
+
+    fn drain(&mut self) -> Result<(), EncodeError> {
+        self.out.write_all(&self.waiting)?;
+        self.written += self.waiting.len() as u64;
+        self.waiting.clear();
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<W, EncodeError> {
+        self.drain()?;
+        Ok(self.out)
+    }
+}
+
+#[cfg(test)]
+mod tests;

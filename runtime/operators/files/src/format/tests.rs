@@ -1,0 +1,141 @@
+//! The bytes of each format, and that readers get the values back.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch,
+    StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Field, Schema};
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+use super::{CsvFormat, FileFormat};
+
+fn encode(format: &FileFormat, batches: &[RecordBatch]) -> Vec<u8> {
+    let mut encoder = format.begin(Vec::new(), batches[0].schema_ref(), false).expect("the schema fits");
+    for batch in batches {
+        encoder.write(batch).expect("the batch fits");
+    }
+    encoder.finish().expect("memory does not fail")
+}
+
+fn text(format: &FileFormat, batches: &[RecordBatch]) -> String {
+    String::from_utf8(encode(format, batches)).expect("text")
+}
+
+fn csv() -> FileFormat {
+    FileFormat::Csv(CsvFormat { header: true, delimiter: b',', null_value: String::new() })
+}
+
+fn column(name: &str, array: ArrayRef) -> RecordBatch {
+    RecordBatch::try_from_iter_with_nullable([(name, array, true)]).expect("one column")
+}
+
+fn every_type() -> RecordBatch {
+    let stamps = TimestampMicrosecondArray::from(vec![Some(1_356_998_400_123_456), None]).with_timezone("UTC");
+    let decimals = Decimal128Array::from(vec![Some(-12_345), None]).with_precision_and_scale(10, 2).expect("it fits");
+    let columns: Vec<(&str, ArrayRef, bool)> = vec![
+        ("i", Arc::new(Int64Array::from(vec![Some(-7), None])), true),
+        ("f", Arc::new(Float64Array::from(vec![Some(0.1), Some(f64::NAN)])), true),
+        ("b", Arc::new(BooleanArray::from(vec![Some(true), None])), true),
+        ("d", Arc::new(Date32Array::from(vec![Some(15_706), None])), true),
+        ("t", Arc::new(stamps), true),
+        ("m", Arc::new(decimals), true),
+        ("x", Arc::new(BinaryArray::from(vec![Some(&b"\x00\xff"[..]), None])), true),
+        ("s", Arc::new(StringArray::from(vec![Some("a,\"b\"\n"), None])), true),
+    ];
+    RecordBatch::try_from_iter_with_nullable(columns).expect("columns of two rows")
+}
+
+#[test]
+fn csv_has_a_text_for_every_type() {
+    let expected = "i,f,b,d,t,m,x,s\n\
+                    -7,0.1,true,2013-01-01,2013-01-01T00:00:00.123456Z,-123.45,AP8=,\"a,\"\"b\"\"\n\"\n\
+                    ,NaN,,,,,,\n";
+    assert_eq!(text(&csv(), &[every_type()]), expected);
+}
+
+#[test]
+fn json_loses_nothing() {
+    let expected = concat!(
+        r#"{"i":-7,"f":0.1,"b":true,"d":"2013-01-01","t":"2013-01-01T00:00:00.123456Z","m":"-123.45","x":"AP8=","s":"a,\"b\"\n"}"#,
+        "\n",
+        r#"{"i":null,"f":"NaN","b":null,"d":null,"t":null,"m":null,"x":null,"s":null}"#,
+        "\n"
+    );
+    assert_eq!(text(&FileFormat::Json, &[every_type()]), expected);
+}
+
+#[test]
+fn csv_keeps_nulls_empty_texts_and_rows_apart() {
+    let texts = StringArray::from(vec![Some(""), None, Some("NA"), Some("a b")]);
+    assert_eq!(text(&csv(), &[column("s", Arc::new(texts.clone()))]), "s\n\"\"\n\"\"\nNA\na b\n");
+    let na = FileFormat::Csv(CsvFormat { header: false, delimiter: b';', null_value: "NA".to_owned() });
+    assert_eq!(text(&na, &[column("s", Arc::new(texts))]), "\"\"\nNA\n\"NA\"\na b\n");
+}
+
+#[test]
+fn a_table_takes_its_widths_from_the_first_batch_and_never_cuts() {
+    let first = column("n", Arc::new(Int64Array::from(vec![Some(1), None])));
+    let second = column("n", Arc::new(Int64Array::from(vec![1_000_000])));
+    assert_eq!(text(&FileFormat::Table, &[first, second]), "   n\n----\n   1\nnull\n1000000\n");
+    let nasty = column("s", Arc::new(StringArray::from(vec!["a\nb\u{1b}[2J"])));
+    assert_eq!(text(&FileFormat::Table, &[nasty]), "s\n-------------\na\\nb\\u{1b}[2J\n");
+}
+
+#[test]
+fn an_output_without_rows_has_its_columns() {
+    let schema = Arc::new(Schema::new(vec![Field::new("a b", DataType::Int64, true)]));
+    let begin = |format: &FileFormat, continued| {
+        let encoder = format.begin(Vec::new(), &schema, continued).expect("the schema fits");
+        encoder.finish().expect("memory does not fail")
+    };
+    assert_eq!(begin(&csv(), false), b"a b\n");
+    assert_eq!(begin(&csv(), true), b"");
+    assert_eq!(begin(&FileFormat::Table, false), b"a b\n---\n");
+    let parquet = begin(&FileFormat::Parquet(parquet::basic::Compression::UNCOMPRESSED), false);
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes::Bytes::from(parquet)).expect("a parquet file");
+    assert_eq!(reader.schema().field(0).name(), "a b");
+    assert_eq!(reader.metadata().file_metadata().num_rows(), 0);
+}
+
+#[test]
+fn parquet_reads_back_as_written() {
+    let format = FileFormat::Parquet(parquet::basic::Compression::ZSTD(parquet::basic::ZstdLevel::default()));
+    let batch = every_type();
+    let bytes = bytes::Bytes::from(encode(&format, &[batch.clone(), batch.clone()]));
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("a parquet file");
+    assert_eq!(reader.metadata().file_metadata().created_by().map(|by| by.starts_with("rde ")), Some(true));
+    let rows: Vec<RecordBatch> = reader.build().expect("it opens").collect::<Result<_, _>>().expect("it reads");
+    let expected = arrow::compute::concat_batches(&batch.schema(), [&batch, &batch]).expect("one schema");
+    assert_eq!(format!("{:?}", rows[0].columns()), format!("{:?}", expected.columns()));
+}
+
+#[test]
+fn a_row_group_ends_before_it_holds_too_much_memory() {
+    let format = FileFormat::Parquet(parquet::basic::Compression::UNCOMPRESSED);
+    let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
+    let mut encoder = format.begin(std::io::sink(), &schema, false).expect("the schema fits");
+    let mut peak = 0;
+    for base in 0..40i64 {
+        let numbers: Int64Array =
+            (0..131_072).map(|n| (base * 131_072 + n).wrapping_mul(0x9E37_79B9_7F4A_7C15_u64 as i64)).collect();
+        encoder.write(&column("n", Arc::new(numbers))).expect("a sink takes all");
+        peak = peak.max(encoder.memory());
+    }
+    assert!(peak > 4 << 20 && peak < 48 << 20, "{peak}");
+}
+
+#[test]
+fn types_that_a_format_cannot_hold_are_refused_by_name() {
+    let item = Arc::new(Field::new("item", DataType::Int64, true));
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("ok", DataType::Utf8, true),
+        Field::new("list", DataType::List(item), true),
+        Field::new("span", DataType::Interval(arrow::datatypes::IntervalUnit::MonthDayNano), true),
+    ]));
+    assert_eq!(csv().refuses(&schema), ["list"]);
+    assert_eq!(FileFormat::Json.refuses(&schema), ["span"]);
+    assert_eq!(FileFormat::Parquet(parquet::basic::Compression::SNAPPY).refuses(&schema), ["span"]);
+    assert!(FileFormat::Table.refuses(&schema).is_empty());
+}

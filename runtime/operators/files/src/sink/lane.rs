@@ -1,0 +1,316 @@
+//! One lane of a file sink: takes batches, keeps files open under hidden names, closes them for `prepare`.
+//!
+//! Write step of the batch path. Files roll at `file_size_target`, at a change of schema, and when a lane that divides by
+//! column values has more than [`OPEN_FILES_MAX`] folders at hand.
+//! Invariant: what the lane holds in memory stays below its share of [`MEMORY_MAX`] and one batch, and is charged to the
+//! operator's budget.
+//! Not here: how batches become bytes (`format`), when files become visible (`commit.rs`).
+
+use std::collections::{BTreeSet, HashMap};
+use std::future::ready;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use futures::future::BoxFuture;
+use rde_core::{
+    Budget, Charge, Epoch, Error, Output, Payload, Prepared, Rejected, Result, SchemaVersion, SinkWriter, Written,
+};
+
+use super::disk::output_error;
+use super::partition::{Divider, FOLDER_NAME_MAX};
+use super::staged::StagedFile;
+use super::target::Target;
+use super::token::{StagedEntry, Token};
+use crate::codes;
+use crate::format::{EncodeError, Encoder, FileFormat};
+
+/// Files a lane keeps open at a time; the least recently used is closed first.
+pub(crate) const OPEN_FILES_MAX: usize = 64;
+
+/// Bytes that all lanes of a sink may hold in encoders together.
+const MEMORY_MAX: usize = 64 << 20;
+
+/// Least share of a lane.
+const LANE_MEMORY_MIN: usize = 8 << 20;
+
+/// What a lane is told when it is opened.
+pub(crate) struct LaneOptions {
+    pub(crate) lane: usize,
+    pub(crate) lanes: usize,
+    pub(crate) format: FileFormat,
+    pub(crate) partition_by: Vec<String>,
+    pub(crate) file_bytes_max: u64,
+    pub(crate) budget: Budget,
+}
+
+/// One lane of a file sink.
+pub(crate) struct LaneWriter {
+    target: Arc<Target>,
+    options: LaneOptions,
+    memory_max: usize,
+    schema: Option<SchemaRef>,
+    divider: Option<Divider>,
+    open: HashMap<Box<[u8]>, OpenFile>,
+    closed: Vec<ClosedFile>,
+    epoch: Epoch,
+    next_number: u64,
+    uses: u64,
+    memory: usize,
+    charge: Option<Charge>,
+    prepared_any: bool,
+    failed: Option<Error>,
+}
+
+struct OpenFile {
+    encoder: Box<dyn Encoder<StagedFile>>,
+    staged: String,
+    folder: String,
+    number: u64,
+    rows: u64,
+    memory: usize,
+    counted: u64,
+    used: u64,
+}
+
+struct ClosedFile {
+    staged: String,
+    folder: String,
+    number: u64,
+    rows: u64,
+    bytes: u64,
+    crc32: u32,
+}
+
+impl LaneWriter {
+    /// Makes a lane of a sink that writes to `target`.
+    pub(crate) fn new(target: Arc<Target>, options: LaneOptions) -> LaneWriter {
+        let memory_max = (MEMORY_MAX / options.lanes.max(1)).max(LANE_MEMORY_MIN);
+        LaneWriter {
+            target,
+            options,
+            memory_max,
+            schema: None,
+            divider: None,
+            open: HashMap::new(),
+            closed: Vec::new(),
+            epoch: Epoch(1),
+            next_number: 0,
+            uses: 0,
+            memory: 0,
+            charge: None,
+            prepared_any: false,
+            failed: None,
+        }
+    }
+
+    fn announce(&mut self, schema: &SchemaRef) -> Result<()> {
+        if self.schema.as_ref() == Some(schema) {
+            return Ok(());
+        }
+        let begun = !self.open.is_empty() || !self.closed.is_empty() || self.prepared_any;
+        if self.target.single.is_some() && begun && !self.options.format.mixes_schemas() {
+            return Err(schema_changed(&self.options.format));
+        }
+        if self.target.single.is_none() || !begun {
+            self.close_all()?;
+        }
+        self.divider = match self.options.partition_by.as_slice() {
+            [] => None,
+            by => Some(Divider::new(schema, by).map_err(|error| encode_error(EncodeError::from(error), self.path()))?),
+        };
+        self.schema = Some(schema.clone());
+        Ok(())
+    }
+
+    fn take(&mut self, batch: &RecordBatch, out: &mut Output) -> Result<()> {
+        let Some(divider) = &self.divider else { return self.put(Box::default(), String::new(), batch, out) };
+        let divided = divider.divide(batch).map_err(|error| encode_error(error.into(), self.path()))?;
+        for row in divided.refused {
+            let message = format!("a value of `partition_by` makes a folder name of more than {FOLDER_NAME_MAX} bytes");
+            out.reject(Rejected::new(codes::PARTITION_VALUE.id, message, Payload::Row(batch.clone(), row)));
+        }
+        divided.parts.into_iter().try_for_each(|part| self.put(part.key, part.folder, &part.batch, out))
+    }
+
+    fn put(&mut self, key: Box<[u8]>, folder: String, batch: &RecordBatch, out: &mut Output) -> Result<()> {
+        if !self.open.contains_key(&key) {
+            self.begin(key.clone(), folder, batch.schema_ref())?;
+        }
+        self.uses += 1;
+        let file = self.open.get_mut(&key).expect("the file was begun above");
+        file.used = self.uses;
+        let staged = self.target.path(&file.staged);
+        file.encoder.write(batch).map_err(|error| encode_error(error, &staged))?;
+        file.rows += batch.num_rows() as u64;
+        self.memory = self.memory - file.memory + file.encoder.memory();
+        file.memory = file.encoder.memory();
+        out.wrote(file.encoder.written() - file.counted);
+        file.counted = file.encoder.written();
+        if file.encoder.size() >= self.options.file_bytes_max {
+            self.close(&key, out)?;
+        }
+        self.bound_memory(out)
+    }
+
+    fn begin(&mut self, key: Box<[u8]>, folder: String, schema: &SchemaRef) -> Result<()> {
+        if self.open.len() >= OPEN_FILES_MAX
+            && let Some(oldest) = self.open.iter().min_by_key(|(_, file)| file.used).map(|(key, _)| key.clone())
+        {
+            self.close(&oldest, &mut Output::new())?;
+        }
+        let number = self.next_number;
+        self.next_number += 1;
+        let staged = in_folder(&folder, &self.target.names.staged(self.epoch, self.options.lane, number));
+        let path = self.target.path(&staged);
+        let failed = |error| output_error("create", &path, error);
+        self.target.disk.create_folders(&self.target.path(&folder)).map_err(failed)?;
+        let file = StagedFile::create(&self.target.disk, path.clone()).map_err(failed)?;
+        let encoder = self.options.format.begin(file, schema, false).map_err(|error| encode_error(error, &path))?;
+        self.open
+            .insert(key, OpenFile { encoder, staged, folder, number, rows: 0, memory: 0, counted: 0, used: self.uses });
+        Ok(())
+    }
+
+    fn close(&mut self, key: &[u8], out: &mut Output) -> Result<()> {
+        let Some(file) = self.open.remove(key) else { return Ok(()) };
+        self.memory -= file.memory;
+        let path = self.target.path(&file.staged);
+        let done = file.encoder.finish().map_err(|error| encode_error(error, &path))?;
+        let (bytes, crc32) = done.close().map_err(|error| output_error("write", &path, error))?;
+        out.wrote(bytes - file.counted);
+        let OpenFile { staged, folder, number, rows, .. } = file;
+        self.closed.push(ClosedFile { staged, folder, number, rows, bytes, crc32 });
+        Ok(())
+    }
+
+    fn close_all(&mut self) -> Result<()> {
+        self.finish_all(&mut Output::new())
+    }
+
+    fn finish_all(&mut self, out: &mut Output) -> Result<()> {
+        let mut keys: Vec<(u64, Box<[u8]>)> = self.open.iter().map(|(key, file)| (file.number, key.clone())).collect();
+        keys.sort();
+        keys.iter().try_for_each(|(_, key)| self.close(key, out))?;
+        self.recharge();
+        Ok(())
+    }
+
+    fn bound_memory(&mut self, out: &mut Output) -> Result<()> {
+        while self.memory > self.memory_max {
+            let Some(largest) = self.open.values_mut().max_by_key(|file| file.memory) else { break };
+            let path = self.target.path(&largest.staged);
+            largest.encoder.drain().map_err(|error| encode_error(error, &path))?;
+            let left = largest.encoder.memory();
+            out.wrote(largest.encoder.written() - largest.counted);
+            largest.counted = largest.encoder.written();
+            if left >= largest.memory {
+                break;
+            }
+            self.memory -= largest.memory - left;
+            largest.memory = left;
+        }
+        self.recharge();
+        Ok(())
+    }
+
+    fn recharge(&mut self) {
+        if self.charge.as_ref().map_or(0, Charge::bytes) != self.memory {
+            self.charge = (self.memory > 0).then(|| self.options.budget.charge(self.memory));
+        }
+    }
+
+    /// Closes and makes durable everything since the last time; returns the token, if there is anything to commit.
+    fn settle(&mut self, epoch: Epoch, out: &mut Output) -> Result<Vec<Prepared>> {
+        let first = self.options.lane == 0 && !self.prepared_any;
+        let none = self.open.is_empty() && self.closed.is_empty();
+        if first
+            && none
+            && self.divider.is_none()
+            && let Some(schema) = self.schema.clone()
+        {
+            // A run without rows still leaves a table that readers can open.
+            self.begin(Box::default(), String::new(), &schema)?;
+        }
+        self.finish_all(out)?;
+        let folders: BTreeSet<&str> = self.closed.iter().map(|file| file.folder.as_str()).collect();
+        for folder in folders {
+            let path = self.target.path(folder);
+            self.target.disk.sync(&path).map_err(|error| output_error("make durable", &path, error))?;
+        }
+        self.epoch = epoch.next();
+        let files: Vec<StagedEntry> =
+            self.closed.drain(..).map(|file| entry(&self.target, epoch, self.options.lane, file)).collect();
+        let clears = first && self.schema.is_some() && !self.target.old.is_empty();
+        if files.is_empty() && !clears {
+            return Ok(Vec::new());
+        }
+        self.prepared_any = true;
+        Ok(vec![Token::new(files).encode()])
+    }
+
+    fn discard(&mut self) -> Result<()> {
+        let staged: Vec<String> = self.open.drain().map(|(_, file)| file.staged).collect();
+        self.memory = 0;
+        self.recharge();
+        let closed = self.closed.drain(..).map(|file| file.staged);
+        staged.into_iter().chain(closed).try_for_each(|staged| self.target.discard(Path::new(&staged)))
+    }
+
+    fn path(&self) -> &Path {
+        &self.target.folder
+    }
+
+    /// Runs one step, unless an earlier one failed: half a batch may be in a file then, and no later step can mend it.
+    fn guarded<T>(&mut self, step: impl FnOnce(&mut LaneWriter) -> Result<T>) -> Result<T> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        step(self).inspect_err(|error| self.failed = Some(error.clone()))
+    }
+}
+
+impl SinkWriter for LaneWriter {
+    fn schema<'a>(&'a mut self, schema: &'a SchemaVersion) -> BoxFuture<'a, Result<()>> {
+        Box::pin(ready(self.guarded(|lane| lane.announce(&schema.schema))))
+    }
+
+    fn write<'a>(&'a mut self, batch: RecordBatch, out: &'a mut Output) -> BoxFuture<'a, Result<Written>> {
+        Box::pin(ready(self.guarded(|lane| lane.take(&batch, out).map(|()| Written::Done))))
+    }
+
+    fn prepare<'a>(&'a mut self, epoch: Epoch, out: &'a mut Output) -> BoxFuture<'a, Result<Vec<Prepared>>> {
+        Box::pin(ready(self.guarded(|lane| lane.settle(epoch, out))))
+    }
+
+    fn abandon(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(ready(self.discard()))
+    }
+}
+
+/// Turns a failure of an encoder into an error that names the file.
+pub(crate) fn encode_error(error: EncodeError, path: &Path) -> Error {
+    match error {
+        EncodeError::Io(error) => output_error("write", path, error),
+        EncodeError::Format(reason) => {
+            Error::data(&codes::ENCODE_FAILED, format!("cannot encode rows for `{}`: {reason}", path.display()))
+                .help("leave the column out, or turn it into a type the format can hold")
+        }
+    }
+}
+
+/// Makes the error of a schema change that one output cannot take.
+pub(crate) fn schema_changed(format: &FileFormat) -> Error {
+    let message = format!("the columns changed during the run, and one {} output cannot hold both", format.name());
+    Error::data(&codes::SCHEMA_CHANGED, message).help("name a folder in `path`: the sink then begins a new file")
+}
+
+fn entry(target: &Target, epoch: Epoch, lane: usize, file: ClosedFile) -> StagedEntry {
+    let name = in_folder(&file.folder, &target.names.visible(epoch, lane, file.number));
+    StagedEntry { staged: file.staged, name, bytes: file.bytes, crc32: file.crc32, rows: file.rows }
+}
+
+fn in_folder(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}

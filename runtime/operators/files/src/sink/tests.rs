@@ -1,0 +1,406 @@
+//! Commits cut off at every step, `if_exists`, rolling, partitions: through the real file system, without an engine.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use rde_core::{
+    Budget, Commit, CommitId, Epoch, ErrorKind, Incarnation, Output, Prepared, SchemaVersion, SinkWriter, Staged,
+};
+use serde_json::{Value, json};
+
+use super::commit::FileCommitter;
+use super::config::IfExists;
+use super::disk::{Disk, StepHook};
+use super::lane::{LaneOptions, LaneWriter, OPEN_FILES_MAX};
+use super::names::Names;
+use super::target::Target;
+use crate::format::{CsvFormat, FileFormat};
+use crate::testing::{block_on, open_sink, tree};
+use crate::{CsvSink, JsonSink, ParquetSink};
+
+fn schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![Field::new("k", DataType::Utf8, true), Field::new("n", DataType::Int64, true)]))
+}
+
+fn batch(rows: &[(&str, i64)]) -> RecordBatch {
+    let keys: StringArray = rows.iter().map(|(key, _)| Some(*key)).collect();
+    let numbers: Int64Array = rows.iter().map(|(_, number)| Some(*number)).collect();
+    let columns: Vec<ArrayRef> = vec![Arc::new(keys), Arc::new(numbers)];
+    RecordBatch::try_new(schema(), columns).expect("columns fit the schema")
+}
+
+fn commit_of(prepared: Vec<Prepared>) -> Commit {
+    Commit { id: CommitId(1), parent: None, epoch: Epoch(1), prepared }
+}
+
+/// Lets a number of steps happen and refuses all later ones, as a kill does; or refuses a single one.
+struct Cut {
+    taken: AtomicU64,
+    at: u64,
+    once: bool,
+}
+
+impl StepHook for Cut {
+    fn before(&self, step: &str, _path: &Path) -> io::Result<()> {
+        let number = self.taken.fetch_add(1, Ordering::SeqCst);
+        if number == self.at || (number > self.at && !self.once) {
+            return Err(io::Error::other(format!("cut off before step {number}: {step}")));
+        }
+        Ok(())
+    }
+}
+
+/// A run of a CSV sink that divides by `k`, with real targets and lanes.
+struct Run {
+    if_exists: IfExists,
+    single: Option<&'static str>,
+    incarnation: u64,
+    rows: Vec<(&'static str, i64)>,
+}
+
+impl Run {
+    fn target(&self, folder: &Path, disk: Disk) -> rde_core::Result<Arc<Target>> {
+        let single = self.single.map(str::to_owned);
+        let names = Names::new("pipe", "op", Incarnation(self.incarnation), "csv", single.clone());
+        Target::open(folder.to_owned(), single, names, self.if_exists, disk).map(Arc::new)
+    }
+
+    fn go(&self, folder: &Path, disk: Disk) -> rde_core::Result<()> {
+        let target = self.target(folder, disk)?;
+        let options = LaneOptions {
+            lane: 0,
+            lanes: 1,
+            format: FileFormat::Csv(CsvFormat { header: true, delimiter: b',', null_value: String::new() }),
+            partition_by: if self.single.is_some() { vec![] } else { vec!["k".to_owned()] },
+            file_bytes_max: u64::MAX,
+            budget: Budget::new(1 << 30),
+        };
+        let mut lane = LaneWriter::new(target.clone(), options);
+        let committer = FileCommitter::new(target);
+        let result = (|| {
+            let mut out = Output::new();
+            block_on(lane.schema(&SchemaVersion { version: 1, schema: schema(), cause: None }))?;
+            block_on(lane.write(batch(&self.rows), &mut out))?;
+            let prepared = block_on(lane.prepare(Epoch(1), &mut out))?;
+            let done = committer.make_visible(&commit_of(prepared.clone()));
+            if done.is_err() && committer.discard(&prepared).is_err() {
+                // A dead process cannot clean up either.
+            }
+            done
+        })();
+        if result.is_err() && block_on(lane.abandon()).is_err() {
+            // As above.
+        }
+        result
+    }
+}
+
+/// Returns the visible files and their contents, incarnation by incarnation.
+fn visible(folder: &Path) -> BTreeMap<String, String> {
+    let names = tree(folder).into_iter().filter(|name| !name.split('/').any(|part| part.starts_with('.')));
+    names.map(|name| (name.clone(), fs::read_to_string(folder.join(&name)).expect("a text file"))).collect()
+}
+
+fn hidden(folder: &Path) -> Vec<String> {
+    tree(folder).into_iter().filter(|name| name.split('/').any(|part| part.starts_with('.'))).collect()
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a temporary folder")
+}
+
+const OLD: [(&str, i64); 3] = [("a", 1), ("b", 2), ("c", 3)];
+const NEW: [(&str, i64); 3] = [("b", 20), ("c", 30), ("d", 40)];
+
+fn run(if_exists: IfExists, single: Option<&'static str>, incarnation: u64, rows: &[(&'static str, i64)]) -> Run {
+    Run { if_exists, single, incarnation, rows: rows.to_vec() }
+}
+
+/// Runs `second` after an uninterrupted `first`, cut off before each step in turn; then checks what is seen, and that the
+/// same run again ends as if nothing had happened.
+fn cut_everywhere(first: Option<Run>, second: &Run, again: &Run) {
+    let clean = folder();
+    if let Some(first) = &first {
+        first.go(clean.path(), Disk::default()).expect("the first run is not cut");
+    }
+    let before = visible(clean.path());
+    second.go(clean.path(), Disk::default()).expect("the second run is not cut");
+    let after = visible(clean.path());
+    assert_eq!(hidden(clean.path()), Vec::<String>::new());
+    let mut step = 0;
+    loop {
+        let folder = folder();
+        if let Some(first) = &first {
+            first.go(folder.path(), Disk::default()).expect("the first run is not cut");
+        }
+        let cut = Arc::new(Cut { taken: AtomicU64::new(0), at: step, once: false });
+        let result = second.go(folder.path(), Disk::with_hook(cut.clone()));
+        if result.is_ok() && cut.taken.load(Ordering::SeqCst) <= step {
+            assert!(step > 8, "the run has steps to be cut at");
+            return;
+        }
+        for (name, content) in visible(folder.path()) {
+            let whole = before.get(&name).or(after.get(&name));
+            assert_eq!(whole, Some(&content), "cut before step {step}: `{name}` is whole");
+        }
+        // Recovery alone, as the next run does it before its first row.
+        let probe = Run { if_exists: IfExists::Append, rows: vec![], ..*again };
+        if second.single.is_none() {
+            drop(probe.target(folder.path(), Disk::default()).expect("recovery works"));
+            let seen = visible(folder.path());
+            assert!(seen == before || seen == after, "cut before step {step}: all or nothing, not {seen:?}");
+            assert_eq!(hidden(folder.path()), Vec::<String>::new(), "cut before step {step}");
+        }
+        let ended = again.go(folder.path(), Disk::default());
+        if again.if_exists == IfExists::Fail {
+            // All is visible only if nothing but tidying up was left to do.
+            assert!(ended.is_ok() || visible(folder.path()) == after, "cut before step {step}: {ended:?}");
+        } else {
+            ended.expect("the same command again works");
+        }
+        let contents = |files: &BTreeMap<String, String>| files.values().cloned().collect::<Vec<_>>();
+        assert_eq!(contents(&visible(folder.path())), contents(&after), "cut before step {step}");
+        assert_eq!(hidden(folder.path()), Vec::<String>::new(), "cut before step {step}");
+        step += 1;
+    }
+}
+
+#[test]
+fn a_first_run_cut_at_any_step_shows_all_or_nothing_and_can_be_repeated() {
+    cut_everywhere(None, &run(IfExists::Fail, None, 2, &NEW), &run(IfExists::Fail, None, 3, &NEW));
+}
+
+#[test]
+fn a_replacing_run_cut_at_any_step_shows_the_old_or_the_new_and_can_be_repeated() {
+    let first = run(IfExists::Fail, None, 1, &OLD);
+    cut_everywhere(Some(first), &run(IfExists::Replace, None, 2, &NEW), &run(IfExists::Replace, None, 3, &NEW));
+}
+
+#[test]
+fn a_single_file_cut_at_any_step_is_the_old_one_or_the_new_one() {
+    let file = Some("out.csv");
+    cut_everywhere(None, &run(IfExists::Fail, file, 2, &NEW), &run(IfExists::Fail, file, 3, &NEW));
+    let first = run(IfExists::Fail, file, 1, &OLD);
+    cut_everywhere(Some(first), &run(IfExists::Replace, file, 2, &NEW), &run(IfExists::Replace, file, 3, &NEW));
+}
+
+#[test]
+fn one_failing_step_leaves_the_old_files_or_can_be_put_right_by_the_next_run() {
+    let first = run(IfExists::Fail, None, 1, &OLD);
+    let second = run(IfExists::Replace, None, 2, &NEW);
+    for step in 0.. {
+        let folder = folder();
+        first.go(folder.path(), Disk::default()).expect("the first run is not cut");
+        let before = visible(folder.path());
+        let cut = Arc::new(Cut { taken: AtomicU64::new(0), at: step, once: true });
+        let result = second.go(folder.path(), Disk::with_hook(cut.clone()));
+        if cut.taken.load(Ordering::SeqCst) <= step {
+            return;
+        }
+        if result.is_err() {
+            let begun = tree(folder.path()).iter().any(|name| name.ends_with(".manifest"));
+            assert!(begun || visible(folder.path()) == before, "step {step} failed: {result:?}");
+        }
+        run(IfExists::Replace, None, 3, &NEW).go(folder.path(), Disk::default()).expect("the next run works");
+        assert_eq!(visible(folder.path()).len(), 3, "step {step}");
+        assert_eq!(hidden(folder.path()), Vec::<String>::new(), "step {step}");
+    }
+}
+
+#[test]
+fn a_commit_may_be_repeated_and_knows_when_files_are_gone() {
+    let folder = folder();
+    let run = run(IfExists::Append, None, 2, &NEW);
+    let target = run.target(folder.path(), Disk::default()).expect("an empty folder");
+    let options = LaneOptions {
+        lane: 0,
+        lanes: 1,
+        format: FileFormat::Json,
+        partition_by: vec![],
+        file_bytes_max: u64::MAX,
+        budget: Budget::new(1 << 30),
+    };
+    let mut lane = LaneWriter::new(target.clone(), options);
+    let mut out = Output::new();
+    block_on(lane.schema(&SchemaVersion { version: 1, schema: schema(), cause: None })).expect("schema");
+    block_on(lane.write(batch(&NEW), &mut out)).expect("write");
+    let commit = commit_of(block_on(lane.prepare(Epoch(1), &mut out)).expect("prepare"));
+    let committer = FileCommitter::new(target);
+    committer.make_visible(&commit).expect("first");
+    committer.make_visible(&commit).expect("done already");
+    let (name, _) = visible(folder.path()).pop_first().expect("one file");
+    fs::write(folder.path().join(&name), "{}\n").expect("somebody writes to it");
+    assert_eq!(committer.make_visible(&commit).expect_err("it is not what was written").code(), "RDE0610");
+    fs::remove_file(folder.path().join(&name)).expect("somebody removes it");
+    assert_eq!(committer.make_visible(&commit).expect_err("it is gone").code(), "RDE0610");
+}
+
+/// Writes rows through a plan, as the engine would, and commits.
+fn write(
+    folder: &Path,
+    spec: &dyn rde_core::OperatorSpec,
+    value: Value,
+    incarnation: u64,
+    batches: &[RecordBatch],
+) -> Result<(Output, usize), rde_core::Error> {
+    let mut sink = open_sink(folder, spec, value, &schema(), incarnation, 1).map_err(|mut errors| errors.remove(0))?;
+    let mut out = Output::new();
+    let mut lane = block_on(sink.writer(0))?;
+    block_on(lane.schema(&SchemaVersion { version: 1, schema: schema(), cause: None }))?;
+    for batch in batches {
+        block_on(lane.write(batch.clone(), &mut out))?;
+    }
+    let prepared = block_on(lane.prepare(Epoch(1), &mut out))?;
+    let count = prepared.len();
+    // The permit comes from a log; without an engine the committer's own step is called.
+    let files = prepared.iter().map(super::token::Token::decode).collect::<Result<Vec<_>, _>>()?;
+    assert!(
+        visible(folder)
+            .keys()
+            .all(|name| !files.iter().any(|token| token.files.iter().any(|f| name.ends_with(&f.name))))
+    );
+    drop(lane);
+    drop(sink);
+    Ok((out, count))
+}
+
+#[test]
+fn files_in_the_target_are_asked_about_before_the_first_row() {
+    let folder = folder();
+    let first = run(IfExists::Fail, None, 1, &OLD);
+    first.go(folder.path(), Disk::default()).expect("an empty folder");
+    let before = visible(folder.path());
+    let fail = |value: Value| write(folder.path(), &CsvSink, value, 2, &[]).expect_err("the output is there");
+    let error = fail(json!({ "path": "." }));
+    assert_eq!((error.code(), error.kind()), ("RDE0600", ErrorKind::Config));
+    assert!(error.help_text().expect("a remedy").contains("if_exists: replace"));
+    fs::write(folder.path().join("k=a/other.csv"), "x\n").expect("a foreign file");
+    assert_eq!(fail(json!({ "path": ".", "if_exists": "replace" })).code(), "RDE0601");
+    fs::remove_file(folder.path().join("k=a/other.csv")).expect("it is there");
+    assert_eq!(visible(folder.path()), before);
+    // Another format does not mind.
+    write(folder.path(), &JsonSink, json!({ "path": "." }), 3, &[]).expect("no json file is there");
+}
+
+#[test]
+fn replace_without_rows_removes_the_old_files() {
+    let folder = folder();
+    run(IfExists::Fail, None, 1, &OLD).go(folder.path(), Disk::default()).expect("an empty folder");
+    run(IfExists::Replace, None, 2, &[]).go(folder.path(), Disk::default()).expect("no rows are fine");
+    assert_eq!(tree(folder.path()), Vec::<String>::new());
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0, "empty partition folders are gone");
+}
+
+#[test]
+fn a_second_run_is_fenced_and_changes_nothing() {
+    let folder = folder();
+    let held = run(IfExists::Append, None, 1, &OLD).target(folder.path(), Disk::default()).expect("free");
+    let error = run(IfExists::Replace, None, 2, &NEW).go(folder.path(), Disk::default()).expect_err("held");
+    assert_eq!((error.code(), error.kind()), ("RDE0602", ErrorKind::Fenced));
+    drop(held);
+    run(IfExists::Replace, None, 2, &NEW).go(folder.path(), Disk::default()).expect("free again");
+}
+
+#[test]
+fn a_run_without_rows_prepares_one_file_with_the_columns() {
+    for (spec, value) in [
+        (&CsvSink as &dyn rde_core::OperatorSpec, json!({ "path": "out" })),
+        (&ParquetSink, json!({ "path": "out" })),
+        (&JsonSink, json!({ "path": "out/a.json" })),
+    ] {
+        let folder = folder();
+        let (_, prepared) = write(folder.path(), spec, value, 1, &[]).expect("no rows are fine");
+        assert_eq!(prepared, 1, "{}", spec.name());
+        assert_eq!(tree(folder.path()).len(), 1, "one staged file is left to commit");
+    }
+}
+
+#[test]
+fn files_roll_at_the_target_size_and_lanes_do_not_share_names() {
+    let folder = folder();
+    let rows: Vec<(&str, i64)> = (0..100).map(|n| ("some text", n)).collect();
+    let batches: Vec<RecordBatch> = rows.chunks(10).map(batch).collect();
+    let value = json!({ "path": "out", "file_size_target": "256B" });
+    let (out, _) = write(folder.path(), &CsvSink, value, 0xabc, &batches).expect("writable");
+    let files = tree(&folder.path().join("out"));
+    assert_eq!(files.len(), 4, "{files:?}");
+    assert!(files[0].starts_with(".pipe-op-0000000000000abc-1-0-0.csv.staged"));
+    let bytes: u64 =
+        files.iter().map(|name| fs::metadata(folder.path().join("out").join(name)).expect("it is there").len()).sum();
+    let mut out = out;
+    assert_eq!(out.take().1.bytes, bytes, "all bytes are counted");
+}
+
+#[test]
+fn the_number_of_open_files_is_bounded_and_every_row_is_kept() {
+    let folder = folder();
+    let keys: Vec<String> = (0..OPEN_FILES_MAX + 1).map(|n| format!("k{n}")).collect();
+    let once: Vec<(&str, i64)> = keys.iter().map(|key| (key.as_str(), 1)).collect();
+    let value = json!({ "path": "out", "partition_by": ["k"] });
+    let (_, _) = write(folder.path(), &CsvSink, value, 1, &[batch(&once), batch(&once[..1])]).expect("writable");
+    // The first folder's file was closed to make room, so its second row is in a second file.
+    assert_eq!(tree(&folder.path().join("out")).len(), OPEN_FILES_MAX + 2);
+    let lines: usize = tree(&folder.path().join("out"))
+        .iter()
+        .map(|name| fs::read_to_string(folder.path().join("out").join(name)).expect("text").lines().count() - 1)
+        .sum();
+    assert_eq!(lines, OPEN_FILES_MAX + 2);
+}
+
+#[test]
+fn a_value_too_long_for_a_folder_is_a_failed_row() {
+    let folder = folder();
+    let long = "x".repeat(300);
+    let value = json!({ "path": "out", "partition_by": ["k"] });
+    let rows = [("a", 1), (long.as_str(), 2)];
+    let (out, _) = write(folder.path(), &CsvSink, value, 1, &[batch(&rows)]).expect("writable");
+    let rejected: Vec<_> = out.staged().iter().filter(|one| matches!(one, Staged::Rejected(_))).collect();
+    assert!(matches!(rejected.as_slice(), [Staged::Rejected(row)] if row.code == "RDE0609"));
+}
+
+#[test]
+fn columns_a_format_cannot_hold_are_found_before_the_run() {
+    let item = Arc::new(Field::new("item", DataType::Int64, true));
+    let columns = vec![Field::new("l", DataType::List(item), true), Field::new("l", DataType::Int64, true)];
+    let schema = Arc::new(Schema::new(columns));
+    let folder = folder();
+    let value = json!({ "path": "out", "partition_by": ["x"] });
+    let Err(faults) = open_sink(folder.path(), &CsvSink, value, &schema, 1, 1) else { panic!("three faults") };
+    let codes: Vec<&str> = faults.iter().map(rde_core::Error::code).collect();
+    assert_eq!(codes, ["RDE0615", "RDE0606", "RDE0608"]);
+    assert!(!folder.path().join("out").exists());
+}
+
+#[test]
+fn a_target_that_cannot_be_a_folder_is_named() {
+    let folder = folder();
+    fs::write(folder.path().join("file"), "").expect("writable");
+    for path in ["file", "file/below"] {
+        let error = write(folder.path(), &CsvSink, json!({ "path": path }), 1, &[]).expect_err("it is a file");
+        assert_eq!(error.code(), "RDE0604", "{path}: {error}");
+    }
+    fs::create_dir(folder.path().join("dir.csv")).expect("writable");
+    let value = json!({ "path": "dir.csv", "if_exists": "replace" });
+    assert_eq!(write(folder.path(), &CsvSink, value, 1, &[]).expect_err("it is a folder").code(), "RDE0604");
+}
+
+#[test]
+fn a_run_that_is_abandoned_leaves_nothing_not_even_its_folder() {
+    let folder = folder();
+    let mut sink =
+        open_sink(folder.path(), &ParquetSink, json!({ "path": "out/deep" }), &schema(), 1, 1).expect("fine");
+    let mut out = Output::new();
+    let mut lane = block_on(sink.writer(0)).expect("a lane");
+    block_on(lane.schema(&SchemaVersion { version: 1, schema: schema(), cause: None })).expect("schema");
+    block_on(lane.write(batch(&NEW), &mut out)).expect("write");
+    block_on(lane.abandon()).expect("clean");
+    drop(lane);
+    drop(sink);
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
+}
