@@ -1,0 +1,147 @@
+//! What becomes of rows that fail in one operator and lane: `on_error` decides.
+//!
+//! `fail` ends the run with that row's code, `skip` counts and warns, `dead_letter` collects error rows, which the lane
+//! sends at the end of the call: so they come before the next barrier.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use arrow::array::RecordBatch;
+use rde_core::{Code, Error, OnError, Payload, Rejected};
+
+use crate::codes;
+use crate::counters::OperatorCounters;
+use crate::error_row::{Origin, error_rows};
+use crate::shared::{Shared, lock};
+
+/// Most error rows of one batch.
+const ROWS_MAX: usize = 1024;
+/// Payload bytes at which a batch of error rows is closed.
+const BYTES_MAX: usize = 1 << 20;
+
+/// Collects rejected rows.
+pub(crate) struct Rejects {
+    shared: Arc<Shared>,
+    counters: Arc<OperatorCounters>,
+    on_error: OnError,
+    rows: Vec<Rejected>,
+    bytes: usize,
+}
+
+impl Rejects {
+    /// Makes an empty collection.
+    pub fn new(shared: Arc<Shared>, counters: Arc<OperatorCounters>, on_error: OnError) -> Rejects {
+        Rejects { shared, counters, on_error, rows: Vec::new(), bytes: 0 }
+    }
+
+    /// Takes a row; refuses it where the policy is to fail.
+    pub fn take(&mut self, rejected: Rejected) -> Result<(), Error> {
+        match self.on_error {
+            OnError::Fail => {
+                self.counters.rows_rejected.add(1);
+                Err(row_failed(&self.counters, rejected))
+            }
+            OnError::Skip => {
+                if let Some(rows) = self.counters.skipped(&rejected.code) {
+                    tracing::warn!(
+                        pipeline = &*self.shared.pipeline,
+                        operator = &*self.counters.id,
+                        code = &*rejected.code,
+                        rows,
+                        message = rejected.message,
+                        "rows skipped"
+                    );
+                }
+                Ok(())
+            }
+            OnError::DeadLetter => {
+                self.counters.rows_rejected.add(1);
+                self.bytes += match &rejected.payload {
+                    Payload::Bytes(bytes, _) => bytes.len(),
+                    Payload::Row(..) | Payload::None => 0,
+                };
+                self.rows.push(rejected);
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns whether enough rows are collected to send them.
+    pub fn is_full(&self) -> bool {
+        self.rows.len() >= ROWS_MAX || self.bytes >= BYTES_MAX
+    }
+
+    /// Returns what is collected as a batch of error rows.
+    pub fn drain(&mut self) -> Result<Option<RecordBatch>, Error> {
+        if self.rows.is_empty() {
+            return Ok(None);
+        }
+        let origin = Origin {
+            pipeline: &self.shared.pipeline,
+            operator: &self.counters.id,
+            now_micros: self.shared.runtime.clock.now_micros(),
+            row_bytes_max: self.shared.settings.row_bytes_max.bytes(),
+        };
+        let batch = error_rows(origin, &self.rows).map_err(|error| {
+            Error::internal(&codes::CONTRACT, "error rows do not fit their schema").caused_by(error)
+        })?;
+        self.rows.clear();
+        self.bytes = 0;
+        Ok(Some(batch))
+    }
+}
+
+/// Makes the error of a row under `on_error: fail`.
+fn row_failed(counters: &OperatorCounters, rejected: Rejected) -> Error {
+    let place = rejected.position.as_deref().map(|position| format!(" ({})", readable(position))).unwrap_or_default();
+    let message = format!("{} `{}`: {}{place}", counters.kind.as_str(), counters.id, rejected.message);
+    let help = format!(
+        "connect `{}.errors` to a sink to set such rows aside, or write `on_error: skip` to drop and count them",
+        counters.id
+    );
+    let error = Error::data(intern(&rejected.code), message).help(help).in_operator(&counters.id);
+    match rejected.detail {
+        Some(detail) => error.detail(detail),
+        None => error,
+    }
+}
+
+/// Shows a position (JSON) as `path:line` or `topic/partition@offset` where it is one.
+fn readable(position: &str) -> String {
+    let Ok(value) = serde_json::from_str::<serde_json::Value>(position) else { return position.to_owned() };
+    let text = |key: &str| value.get(key).and_then(serde_json::Value::as_str);
+    let number = |key: &str| value.get(key).and_then(serde_json::Value::as_u64);
+    match (text("path"), number("line"), text("topic"), number("partition"), number("offset")) {
+        (Some(path), Some(line), ..) => format!("{path}:{line}"),
+        (Some(path), None, ..) => path.to_owned(),
+        (_, _, Some(topic), Some(partition), Some(offset)) => format!("{topic}/{partition}@{offset}"),
+        _ => position.to_owned(),
+    }
+}
+
+/// Returns a code for the row's own. Each text is kept once for the life of the process; it is asked for only when a run
+/// ends.
+fn intern(code: &str) -> &'static Code {
+    static KNOWN: Mutex<BTreeMap<String, &'static Code>> = Mutex::new(BTreeMap::new());
+    let mut known = lock(&KNOWN);
+    if let Some(code) = known.get(code) {
+        return code;
+    }
+    let id: &'static str = Box::leak(code.to_owned().into_boxed_str());
+    let entry: &'static Code =
+        Box::leak(Box::new(Code { id, title: codes::ROW_FAILED.title, text: codes::ROW_FAILED.text }));
+    known.insert(code.to_owned(), entry);
+    entry
+}
+
+#[cfg(test)]
+mod tests {
+    use super::readable;
+
+    #[test]
+    fn positions_are_shown_as_people_write_them() {
+        assert_eq!(readable(r#"{"path":"a.csv","line":7}"#), "a.csv:7");
+        assert_eq!(readable(r#"{"topic":"t","partition":2,"offset":9}"#), "t/2@9");
+        assert_eq!(readable("elsewhere"), "elsewhere");
+    }
+}
