@@ -137,7 +137,7 @@ impl Column {
         let fields = text.fields;
         match rows {
             Rows::Even { first, count } => {
-                self.convert_bases(text, (first..first + count).map(|row| row * fields), failures);
+                self.convert_bases(text, (first..first + count).map(move |row| row * fields), failures);
             }
             Rows::Listed(bases) => self.convert_bases(text, bases.iter().map(|base| *base as usize), failures),
         }
@@ -236,7 +236,7 @@ impl Ctx<'_, '_> {
         self.each(
             values,
             bases,
-            |text, (start, end)| T::try_from(number::integer_fast(text.bytes, start, end)?).ok(),
+            |text, (start, end)| T::try_from(number::integer_fast(text, start, end)?).ok(),
             |content| T::try_from(number::integer(content)?).ok(),
         );
     }
@@ -251,14 +251,16 @@ impl Ctx<'_, '_> {
         slow: impl Fn(&[u8]) -> Option<T>,
     ) {
         let done = values.len();
-        let (text, field, last) = (self.text, self.field, self.last);
-        let null_first = text.nulls.like_values();
-        values.extend(bases.enumerate().map(|(row, base)| {
+        // Copies, so that the loop finds them in registers.
+        let (text, field, last) = (*self.text, self.field, self.last);
+        if text.nulls.like_values() {
+            values
+                .extend(bases.enumerate().map(|(row, base)| self.one(done, row, text.range(base, field, last), &slow)));
+            return;
+        }
+        values.extend(bases.enumerate().map(move |(row, base)| {
             let range = text.range(base, field, last);
-            if !null_first && let Some(value) = fast(text, range) {
-                return value;
-            }
-            self.one(done, row, range, &slow)
+            fast(&text, range).unwrap_or_else(|| self.one(done, row, range, &slow))
         }));
     }
 
@@ -284,10 +286,10 @@ impl Ctx<'_, '_> {
 
     fn bytes(&mut self, ends: &mut Vec<i32>, bytes: &mut Vec<u8>, bases: impl ExactSizeIterator<Item = usize>) {
         let done = ends.len() - 1;
-        let (text, field, last) = (self.text, self.field, self.last);
+        let (text, field, last) = (*self.text, self.field, self.last);
         ends.extend(bases.enumerate().map(|(row, base)| {
             let (start, end) = text.range(base, field, last);
-            if text.quotes && text.bytes[start] == b'"' {
+            if text.quotes && text.byte(start) == b'"' {
                 let content = text.content(start, end);
                 if text.nulls.is_null(&content) {
                     self.nulls.push((done + row) as u32);
@@ -297,7 +299,7 @@ impl Ctx<'_, '_> {
             } else if text.nulls.may_be(end - start) && text.nulls.is_null(&text.bytes[start..end]) {
                 self.nulls.push((done + row) as u32);
             } else {
-                append(bytes, text, start, end);
+                append(bytes, &text, start, end);
             }
             offset(bytes.len())
         }));

@@ -35,7 +35,6 @@ pub(super) struct Way {
 }
 
 /// Decodes `bytes` in several ways and asserts that all give the same.
-#[expect(clippy::missing_panics_doc, reason = "to panic is what a fuzz body does")]
 pub fn fuzz_csv(bytes: &[u8]) {
     let (head, body) = bytes.split_at(bytes.len().min(8));
     let mut seed = [0u8; 8];
@@ -57,7 +56,6 @@ pub fn fuzz_csv(bytes: &[u8]) {
 }
 
 /// Decodes `bytes` in one way.
-#[expect(clippy::missing_panics_doc, reason = "to panic is what a fuzz body does")]
 pub(super) fn decode(bytes: &[u8], options: &DecoderOptions, way: Way) -> Answer {
     let options = DecoderOptions { rows_max: way.rows_max, bytes_max: way.bytes_max, ..options.clone() };
     let form = options.check().expect("the options were made valid");

@@ -6,6 +6,8 @@
 
 use std::str;
 
+use super::text::Text;
+
 const ZEROS: u64 = 0x3030_3030_3030_3030;
 
 /// Reads up to eight digits; `word` holds them from its lowest byte on, `len` is 1 to 8.
@@ -22,23 +24,17 @@ pub(super) fn digits8(word: u64, len: usize) -> Option<u64> {
     Some(fours.wrapping_mul(42_949_672_960_001) >> 32)
 }
 
-/// Loads eight bytes.
-#[inline(always)]
-pub(super) fn word(text: &[u8], at: usize) -> u64 {
-    let bytes = text[at..at + 8].try_into().expect("a slice of eight bytes has eight bytes");
-    u64::from_le_bytes(bytes)
-}
-
 /// Reads an integer of up to 16 digits at `start..end`; nothing means that the slow path must look.
 #[inline(always)]
-pub(super) fn integer_fast(text: &[u8], start: usize, end: usize) -> Option<i64> {
-    let negative = usize::from(text[start] == b'-');
+pub(super) fn integer_fast(text: &Text<'_>, start: usize, end: usize) -> Option<i64> {
+    let negative = usize::from(text.byte(start) == b'-');
     let start = start + negative;
+    // An empty field whose delimiter is a minus wraps, and is too long.
     let len = end.wrapping_sub(start);
     let value = if len.wrapping_sub(1) < 8 {
-        digits8(word(text, start), len)?
+        digits8(text.word(start), len)?
     } else if len.wrapping_sub(9) < 8 {
-        digits8(word(text, start), len - 8)? * 100_000_000 + digits8(word(text, end - 8), 8)?
+        digits8(text.word(start), len - 8)? * 100_000_000 + digits8(text.word(end - 8), 8)?
     } else {
         return None;
     };

@@ -60,14 +60,37 @@ impl<'a> Rows<'a> {
 impl<'a> Text<'a> {
     /// Returns where a field is; `last` says that it is the last of its record, which a carriage return may follow.
     #[inline(always)]
+    #[expect(unsafe_code, reason = "checked bounds cost a tenth of the conversion of integers")]
     pub(super) fn range(&self, base: usize, field: usize, last: bool) -> (usize, usize) {
         let at = base + field;
-        let (before, end) = (self.ends[at], self.ends[at + 1]);
+        debug_assert!(at + 1 < self.ends.len(), "a base belongs to a record that is listed as a whole");
+        // SAFETY: `records` gives only bases of records with `fields` fields, so `fields` ends stand behind each base, and
+        // `field` is less (`DecoderOptions::check`).
+        let (before, end) = unsafe { (*self.ends.get_unchecked(at), *self.ends.get_unchecked(at + 1)) };
         let (start, mut end) = (before.wrapping_add(1) as usize, end as usize);
-        if last && end > start && self.bytes[end - 1] == b'\r' {
+        if last && end > start && self.byte(end - 1) == b'\r' {
             end -= 1;
         }
         (start, end)
+    }
+
+    /// Returns the byte at `at`, which is not behind the text by more than one.
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "checked bounds cost a tenth of the conversion of integers")]
+    pub(super) fn byte(&self, at: usize) -> u8 {
+        debug_assert!(at < self.bytes.len(), "places of the text are within it");
+        // SAFETY: the splitter makes places within the text or one behind it, and `PAD` bytes follow the text.
+        unsafe { *self.bytes.get_unchecked(at) }
+    }
+
+    /// Returns the eight bytes from `at` on, which is not behind the text by more than one.
+    #[inline(always)]
+    #[expect(unsafe_code, reason = "checked bounds cost a tenth of the conversion of integers")]
+    pub(super) fn word(&self, at: usize) -> u64 {
+        const { assert!(PAD > 8) };
+        debug_assert!(at + 8 <= self.bytes.len(), "places of the text are within it");
+        // SAFETY: as in `byte`; an unaligned load of eight of the `PAD` bytes.
+        u64::from_le_bytes(unsafe { self.bytes.as_ptr().add(at).cast::<[u8; 8]>().read_unaligned() })
     }
 
     /// Returns where a record is, without its line end.
@@ -83,11 +106,14 @@ impl<'a> Text<'a> {
         unquote(&self.bytes[start..end])
     }
 
-    /// Returns the sixteen bytes from `at` on, which is not behind the text.
+    /// Returns the sixteen bytes from `at` on, which is not behind the text by more than one.
     #[inline(always)]
+    #[expect(unsafe_code, reason = "checked bounds cost a tenth of the conversion of text")]
     pub(super) fn sixteen(&self, at: usize) -> &'a [u8; 16] {
-        const { assert!(PAD >= 16) };
-        self.bytes[at..at + 16].try_into().expect("sixteen bytes are sixteen bytes")
+        const { assert!(PAD > 16) };
+        debug_assert!(at + 16 <= self.bytes.len(), "places of the text are within it");
+        // SAFETY: as in `byte`; arrays of bytes need no alignment.
+        unsafe { &*self.bytes.as_ptr().add(at).cast::<[u8; 16]>() }
     }
 }
 
