@@ -399,7 +399,8 @@ fn only_field<'s>(view: &View<'s>) -> Option<&'s str> {
 
 /// A map whose keys and values the operator's definition does not know.
 fn is_untyped(view: &View<'_>, name: &str) -> bool {
-    let open = view.all("additionalProperties").any(|rest| rest == &Value::Bool(true) || rest == &serde_json::json!({}));
+    let open =
+        view.all("additionalProperties").any(|rest| rest == &Value::Bool(true) || rest == &serde_json::json!({}));
     let says_nothing = view.all("additionalProperties").next().is_none() && view.properties().is_empty();
     open || says_nothing || view.flag("x-rde-untyped") || name == "properties" || name.ends_with(".properties")
 }
@@ -414,7 +415,8 @@ fn with_article(kind: &str) -> String {
 
 fn type_help(node: &Node, kind: &str, secret: bool) -> Option<String> {
     let scalar = node.scalar();
-    let shown = scalar.filter(|scalar| !secret && !scalar.secret).map_or("...".to_owned(), |scalar| quote(&scalar.text));
+    let shown =
+        scalar.filter(|scalar| !secret && !scalar.secret).map_or("...".to_owned(), |scalar| quote(&scalar.text));
     match kind {
         "size" => Some("write a whole number and a unit, for example `64KiB`, `16MiB` or `1GiB`".to_owned()),
         "period" => Some("write a whole number and a unit, for example `250ms`, `10s` or `5min`".to_owned()),

@@ -53,11 +53,6 @@ pub struct Diagnostic {
 }
 
 impl Diagnostic {
-    pub(crate) fn label(&mut self, label: impl Into<String>) -> &mut Diagnostic {
-        self.label = Some(label.into());
-        self
-    }
-
     pub(crate) fn help(&mut self, help: impl Into<String>) -> &mut Diagnostic {
         self.help = Some(help.into());
         self

@@ -32,7 +32,10 @@ pub(crate) const KEYS: [(&str, &str); 6] = [
 /// The keys that every operator may have beside its kind.
 pub(crate) const COMMON_KEYS: [(&str, &str); 4] = [
     ("id", "Name of the operator, unique in the file: a-z first, then a-z, 0-9 and `_`. It is the table name in SQL."),
-    ("on_error", "What happens to rows that fail. Default: `dead_letter` when the `errors` output has an edge, else `fail`."),
+    (
+        "on_error",
+        "What happens to rows that fail. Default: `dead_letter` when the `errors` output has an edge, else `fail`.",
+    ),
     ("parallelism", "Upper bound of this operator's lanes. Default: `settings.parallelism`."),
     ("description", "What it is for; shown by `rde graph`."),
 ];
@@ -56,9 +59,9 @@ pub(crate) struct Read<'r> {
 /// Reads a whole file. Returns nothing when it is no map.
 pub(crate) fn read<'r>(root: &Node, registry: &[&'r dyn OperatorSpec], report: &mut Report) -> Option<Read<'r>> {
     if root.is_null() && !root.broken {
-        report.add(&codes::EMPTY, Span::file_start(), "the file holds no pipeline").help(
-            "write at least `name`, `sources`, `sinks` and `edges`; `rde docs` and configs/ show examples",
-        );
+        report
+            .add(&codes::EMPTY, Span::file_start(), "the file holds no pipeline")
+            .help("write at least `name`, `sources`, `sinks` and `edges`; `rde docs` and configs/ show examples");
         return None;
     }
     let Some(entries) = root.entries() else {

@@ -42,11 +42,7 @@ pub struct Loaded<'r> {
 }
 
 /// Loads a configuration and reports every fault of text, grammar and fields.
-pub fn load<'r>(
-    file: &ConfigFile<'_>,
-    registry: &[&'r dyn OperatorSpec],
-    resolver: &dyn Resolver,
-) -> Loaded<'r> {
+pub fn load<'r>(file: &ConfigFile<'_>, registry: &[&'r dyn OperatorSpec], resolver: &dyn Resolver) -> Loaded<'r> {
     let (text, decoded) = decode(file.bytes);
     let mut all = vec![Source::new(file.name, text)];
     all.extend(file.sets.iter().map(|set| Source::new("--set", set.clone())));
@@ -159,7 +155,9 @@ impl NotText {
 
 /// Reports control characters, which YAML does not allow and the parser reads as the end of the text.
 fn text_faults(source: &Source, report: &mut Report) -> bool {
-    let bad = |c: char| (c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}')) || matches!(c, '\u{fffe}' | '\u{ffff}');
+    let bad = |c: char| {
+        (c.is_control() && !matches!(c, '\t' | '\n' | '\r' | '\u{85}')) || matches!(c, '\u{fffe}' | '\u{ffff}')
+    };
     let mut clean = true;
     for (character, c) in source.text.chars().enumerate().filter(|(_, c)| bad(*c)).take(crate::FAULTS_MAX) {
         clean = false;

@@ -65,8 +65,7 @@ impl<'a, 'r> Reader<'a, 'r> {
         settings: Arc<Settings>,
         root: &Node,
     ) -> Reader<'a, 'r> {
-        let done =
-            Entries { operators: Vec::new(), places: Vec::new(), secrets: Vec::new(), complete: !root.partial };
+        let done = Entries { operators: Vec::new(), places: Vec::new(), secrets: Vec::new(), complete: !root.partial };
         Reader { registry, report, settings, ids: HashMap::new(), schemas: HashMap::new(), done }
     }
 
@@ -110,7 +109,9 @@ impl<'a, 'r> Reader<'a, 'r> {
         let Some(entries) = item.entries() else {
             self.done.complete = false;
             let message = format!("an entry of `{}` is a map, found {}", section(kind), item.describe());
-            self.report.add(&codes::WRONG_TYPE, item.span, message).help("write `id:` and one kind, for example `csv:`");
+            self.report
+                .add(&codes::WRONG_TYPE, item.span, message)
+                .help("write `id:` and one kind, for example `csv:`");
             return;
         };
         let id = self.id(kind, item, entries);
@@ -177,7 +178,13 @@ impl<'a, 'r> Reader<'a, 'r> {
         });
     }
 
-    fn fault(&mut self, code: &'static rde_core::Code, span: Span, message: String, id: Option<&str>) -> &mut Diagnostic {
+    fn fault(
+        &mut self,
+        code: &'static rde_core::Code,
+        span: Span,
+        message: String,
+        id: Option<&str>,
+    ) -> &mut Diagnostic {
         let fault = self.report.add(code, span, message);
         fault.operator = id.map(str::to_owned);
         fault
@@ -207,8 +214,12 @@ impl<'a, 'r> Reader<'a, 'r> {
         }
         let first = self.ids.get(text).copied();
         if let Some(first) = first {
-            let message =
-                format!("{}: the id `{}` is used twice; the first one is in line {}", kind.as_str(), quote(text), first.line);
+            let message = format!(
+                "{}: the id `{}` is used twice; the first one is in line {}",
+                kind.as_str(),
+                quote(text),
+                first.line
+            );
             self.fault(&codes::DUPLICATE_ID, entry.value.span, message, Some(text))
                 .help(format!("rename one of them: lines {} and {}", first.line, entry.value.span.line));
         } else {
@@ -256,8 +267,7 @@ impl<'a, 'r> Reader<'a, 'r> {
         item: &Node,
     ) -> Option<Chosen<'n, 'r>> {
         let common = COMMON_KEYS.map(|(name, _)| name);
-        let others: Vec<&Entry> =
-            entries.iter().filter(|entry| !common.contains(&entry.key.text.as_str())).collect();
+        let others: Vec<&Entry> = entries.iter().filter(|entry| !common.contains(&entry.key.text.as_str())).collect();
         let is_kind = |name: &str| self.find(kind, name).is_some() || later::is_later_kind(kind, name);
         let mut kinds = others.iter().copied().filter(|entry| is_kind(&entry.key.text));
         let (first, second) = (kinds.next(), kinds.next());
@@ -323,9 +333,15 @@ impl<'a, 'r> Reader<'a, 'r> {
         let help = if elsewhere.is_empty() {
             format!("{} are {names}", section(kind))
         } else {
-            format!("`{}` is {}; {} are {names}", quote(name), or_list(&elsewhere).replace(" or ", " and "), section(kind))
+            format!(
+                "`{}` is {}; {} are {names}",
+                quote(name),
+                or_list(&elsewhere).replace(" or ", " and "),
+                section(kind)
+            )
         };
-        let words: Vec<&str> = self.registry.iter().filter(|spec| spec.kind() == kind).map(|spec| spec.name()).collect();
+        let words: Vec<&str> =
+            self.registry.iter().filter(|spec| spec.kind() == kind).map(|spec| spec.name()).collect();
         self.fault(&codes::UNKNOWN_KIND, entry.key.span, format!("{who}unknown kind `{}`", quote(name)), id)
             .help(help)
             .suggest(name, words);
@@ -401,7 +417,8 @@ impl<'a, 'r> Reader<'a, 'r> {
     }
 
     fn kind_names(&self, kind: Kind) -> String {
-        let names: Vec<&str> = self.registry.iter().filter(|spec| spec.kind() == kind).map(|spec| spec.name()).collect();
+        let names: Vec<&str> =
+            self.registry.iter().filter(|spec| spec.kind() == kind).map(|spec| spec.name()).collect();
         names.join(", ")
     }
 }

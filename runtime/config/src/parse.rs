@@ -220,7 +220,8 @@ impl Builder<'_> {
             _ => None,
         };
         if let Some(first) = first {
-            let message = format!("key `{}` is written twice; the first one is in line {}", quote(&key.text), first.line);
+            let message =
+                format!("key `{}` is written twice; the first one is in line {}", quote(&key.text), first.line);
             self.report
                 .add(&codes::DUPLICATE_KEY, key.span, message)
                 .help(format!("remove one of them: lines {} and {}", first.line, key.span.line));

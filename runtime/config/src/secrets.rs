@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn secrets_are_replaced_in_every_form() {
-        let redactor = Redactor::new(["hunter2".to_owned(), "hunter22".to_owned(), "a\"b\nlong second line".to_owned()]);
+        let redactor =
+            Redactor::new(["hunter2".to_owned(), "hunter22".to_owned(), "a\"b\nlong second line".to_owned()]);
         assert_eq!(redactor.redact("x hunter22 y hunter2"), "x *** y ***");
         assert_eq!(redactor.redact(r#"{"p":"a\"b\nlong second line"}"#), r#"{"p":"***"}"#);
         assert_eq!(redactor.redact("only long second line"), "only ***");

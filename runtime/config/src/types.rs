@@ -34,9 +34,11 @@ fn text(root: &Value, schema: &Value, depth: usize) -> String {
     if let Some(choices) = view.choices.first() {
         let mut words: Vec<String> = choices.iter().flat_map(|choice| choice_words(root, choice, depth)).collect();
         let mut seen = Vec::new();
-        words.retain(|word| !seen.contains(word) && {
-            seen.push(word.clone());
-            true
+        words.retain(|word| {
+            !seen.contains(word) && {
+                seen.push(word.clone());
+                true
+            }
         });
         return or_list(&words);
     }
@@ -52,10 +54,12 @@ fn type_word(root: &Value, view: &View<'_>, kind: &str, depth: usize) -> String 
         "number" => "number".to_owned(),
         "string" if view.count("maxLength") == Some(1) => "one character".to_owned(),
         "string" => "text".to_owned(),
-        "array" if view.all("prefixItems").next().is_none() => match view.all("items").find(|items| items.is_object()) {
-            Some(items) if depth < SPELT_MAX => format!("list of {}", text(root, items, depth + 1)),
-            _ => "list".to_owned(),
-        },
+        "array" if view.all("prefixItems").next().is_none() => {
+            match view.all("items").find(|items| items.is_object()) {
+                Some(items) if depth < SPELT_MAX => format!("list of {}", text(root, items, depth + 1)),
+                _ => "list".to_owned(),
+            }
+        }
         "array" => "list".to_owned(),
         "object" => match view.rest() {
             Some(rest) if depth < SPELT_MAX => format!("map of {}", text(root, rest, depth + 1)),

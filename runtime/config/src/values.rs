@@ -29,7 +29,11 @@ impl Checker<'_> {
             Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
         };
         let Some((what, help)) = fault else { return };
-        let shown = if scalar.secret || view.flag("writeOnly") { "it".to_owned() } else { format!("`{}`", quote(&scalar.text)) };
+        let shown = if scalar.secret || view.flag("writeOnly") {
+            "it".to_owned()
+        } else {
+            format!("`{}`", quote(&scalar.text))
+        };
         self.fault(&codes::WRONG_VALUE, node.span, &format!("{}: {shown} {what}", named(&at.name))).help = help;
     }
 

@@ -24,12 +24,7 @@ pub trait Resolver {
 }
 
 /// Replaces every variable below a node and returns the secrets that were read.
-pub(crate) fn replace(
-    root: &mut Node,
-    resolver: &dyn Resolver,
-    sources: &Sources,
-    report: &mut Report,
-) -> Vec<String> {
+pub(crate) fn replace(root: &mut Node, resolver: &dyn Resolver, sources: &Sources, report: &mut Report) -> Vec<String> {
     let mut replacer = Replacer { resolver, sources, report, secrets: Vec::new(), bytes: 0 };
     replacer.node(root);
     replacer.secrets
@@ -115,9 +110,10 @@ impl Replacer<'_> {
             if let Some(first) = first {
                 let key = quote(&entry.key.text);
                 let message = format!("key `{key}` is written twice; the first one is in line {}", first.line);
-                report
-                    .add(&codes::DUPLICATE_KEY, entry.key.span, message)
-                    .help(format!("after variables are replaced, lines {} and {} agree", first.line, entry.key.span.line));
+                report.add(&codes::DUPLICATE_KEY, entry.key.span, message).help(format!(
+                    "after variables are replaced, lines {} and {} agree",
+                    first.line, entry.key.span.line
+                ));
                 return false;
             }
             seen.insert(entry.key.text.clone(), entry.key.span);

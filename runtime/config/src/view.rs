@@ -11,11 +11,44 @@ const REFERENCES_MAX: usize = 32;
 
 /// Keywords that are understood; [`unsupported_keywords`] lists all others.
 const KEYWORDS: &[&str] = &[
-    "$schema", "$ref", "$defs", "$comment", "title", "description", "default", "examples", "deprecated", "writeOnly",
-    "readOnly", "type", "enum", "const", "format", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
-    "minLength", "maxLength", "pattern", "items", "prefixItems", "minItems", "maxItems", "properties", "required",
-    "additionalProperties", "unevaluatedProperties", "propertyNames", "minProperties", "maxProperties", "allOf",
-    "anyOf", "oneOf", "uniqueItems", "multipleOf",
+    "$schema",
+    "$ref",
+    "$defs",
+    "$comment",
+    "title",
+    "description",
+    "default",
+    "examples",
+    "deprecated",
+    "writeOnly",
+    "readOnly",
+    "type",
+    "enum",
+    "const",
+    "format",
+    "minimum",
+    "maximum",
+    "exclusiveMinimum",
+    "exclusiveMaximum",
+    "minLength",
+    "maxLength",
+    "pattern",
+    "items",
+    "prefixItems",
+    "minItems",
+    "maxItems",
+    "properties",
+    "required",
+    "additionalProperties",
+    "unevaluatedProperties",
+    "propertyNames",
+    "minProperties",
+    "maxProperties",
+    "allOf",
+    "anyOf",
+    "oneOf",
+    "uniqueItems",
+    "multipleOf",
 ];
 
 /// A schema with its references followed.
@@ -114,7 +147,9 @@ impl<'s> View<'s> {
 
     /// Returns whether keys that are not listed are refused.
     pub(crate) fn closed(&self) -> bool {
-        self.all("additionalProperties").chain(self.all("unevaluatedProperties")).any(|rest| rest == &Value::Bool(false))
+        self.all("additionalProperties")
+            .chain(self.all("unevaluatedProperties"))
+            .any(|rest| rest == &Value::Bool(false))
     }
 
     /// Returns the schema of values whose keys are not listed.

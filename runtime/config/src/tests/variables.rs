@@ -1,0 +1,153 @@
+//! Variables, secrets and `--set`.
+
+use serde_json::json;
+
+use super::{GOOD, codes_of, loaded};
+
+/// Loads a plugin's `config` and returns it as the plugin would see it.
+fn config(yaml: &str) -> serde_json::Value {
+    let text = GOOD.replace("config: { scale: 2 }", &format!("config: {yaml}"));
+    let loaded = loaded(&text, &[]);
+    assert_eq!(codes_of(&loaded), Vec::<String>::new(), "{:#?}", loaded.faults);
+    loaded.spec.expect("the file is good").operators[2].fields.value["config"].clone()
+}
+
+fn block(yaml: &str) -> String {
+    GOOD.replace(
+        "wasm: { plugin: a.wasm, config: { scale: 2 }, limits: { memory_max: 64MiB, time_max: 2s } }",
+        &format!("wasm:\n      plugin: a.wasm\n      config:\n{yaml}"),
+    )
+}
+
+#[test]
+fn variables_are_typed_in_plain_scalars_and_text_in_quotes() {
+    let text = block(
+        "        a: ${FIVE}\n        b: \"${FIVE}\"\n        c: '${FIVE}0'\n        d: ${FIVE}0\n        e: ${NONE:true}\n        \
+         f: ${NONE:}\n        g: ${EMPTY}\n        h: ${TRICK}\n        i: $${FIVE}\n        j: a${WORD}b$\n        k: \"${NONE:x:y}\"\n        \
+         ${WORD}: 1\n",
+    );
+    let loaded = loaded(&text, &[]);
+    assert_eq!(codes_of(&loaded), Vec::<String>::new(), "{:#?}", loaded.faults);
+    let value = loaded.spec.expect("the file is good").operators[2].fields.value["config"].clone();
+    let expected = json!({
+        "a": 5, "b": "5", "c": "50", "d": 50, "e": true, "f": null, "g": null, "h": "{ a: 1 }", "i": "${FIVE}",
+        "j": "awordb$", "k": "x:y", "word": 1,
+    });
+    assert_eq!(value, expected);
+    assert_eq!(
+        config("{ a: !!str 5, b: !!int \"7\", c: 0x10, d: 1e2 }"),
+        json!({"a": "5", "b": 7, "c": 16, "d": 100.0})
+    );
+}
+
+#[test]
+fn faults_of_variables_have_their_place() {
+    let text = block(
+        "        a: x${NONE}y\n        b: \"\\t${env:X} ${lower}\"\n        c: ${OPEN\n        d: >\n          folded\n          ${file:none}\n        \
+         ${WORD}: 1\n        word: 2\n",
+    );
+    let loaded = loaded(&text, &[]);
+    assert_eq!(
+        codes_of(&loaded),
+        ["0114:15:13", "0113:16:15", "0113:16:24", "0113:17:12", "0115:20:11", "0103:22:9"],
+        "{:#?}",
+        loaded.faults
+    );
+}
+
+#[test]
+fn a_variable_in_a_flow_map_needs_quotes_and_the_help_says_so() {
+    let loaded = loaded("name: a\nsources: [{ id: x, csv: { path: ${DIR}/a } }]\n", &[]);
+    let fault = loaded.faults.iter().find(|fault| fault.code == "RDE0101").expect("not YAML");
+    assert_eq!(fault.line, 2);
+    assert!(fault.help.as_deref().is_some_and(|help| help.contains("quotes around `${")), "{fault:?}");
+}
+
+#[test]
+fn secrets_are_known_to_the_fields_and_hidden_everywhere() {
+    let text = GOOD.replace(
+        "path: out, compression: zstd,",
+        "path: \"${file:pw}\", pass_phrase: open sesame, properties: { ssl.password: verysecret, retries.x: \"3\" },",
+    );
+    let loaded = loaded(&text, &[]);
+    assert_eq!(codes_of(&loaded), Vec::<String>::new(), "{:#?}", loaded.faults);
+    let lake = &loaded.spec.as_ref().expect("the file is good").operators[3];
+    assert_eq!(lake.fields.secrets, ["/pass_phrase", "/path", "/properties/ssl.password"]);
+    assert_eq!(lake.fields.value["path"], "hunter2");
+    let shown = loaded.redactor.redact("hunter2, open sesame, verysecret");
+    assert_eq!(shown, "***, ***, ***");
+}
+
+#[test]
+fn a_secret_is_never_shown_in_a_fault() {
+    let text = GOOD.replace(
+        "path: out, compression: zstd,",
+        "pass_phrase: 12345678, catalog: { rest: { uri: [], token: abcdefgh } }, compression: \"${file:pw}\", files_max: abcdefgh,",
+    );
+    let loaded = loaded(&text, &[]);
+    let faults = crate::finish(loaded.faults.clone(), &loaded.redactor);
+    let mut shown = loaded.places.render(&faults, crate::Style::Plain);
+    shown.push_str(&serde_json::to_string(&faults).expect("faults are JSON"));
+    for secret in ["12345678", "hunter2", "abcdefgh"] {
+        assert!(!shown.contains(secret), "{secret} in {shown}");
+    }
+    assert!(shown.contains("pass_phrase: ***, catalog"), "{shown}");
+}
+
+#[test]
+fn names_that_look_secret_in_a_plugins_config_are_listed_for_its_check() {
+    let text =
+        GOOD.replace("config: { scale: 2 }", "config: { key: name, api_token: abcd, deep: [{ password: efgh }] }");
+    let loaded = loaded(&text, &[]);
+    let spec = loaded.spec.expect("the file is good");
+    assert_eq!(spec.operators[2].fields.secrets, ["/config/api_token", "/config/deep/0/password"]);
+    assert_eq!(loaded.redactor.redact("name abcd efgh"), "name *** ***");
+}
+
+#[test]
+fn set_replaces_and_adds_values_by_id_and_number() {
+    let loaded = loaded(
+        GOOD,
+        &[
+            "name=other",
+            "settings.batch_rows_max=1",
+            "transforms.late.sql.query=SELECT 2",
+            "transforms.score.wasm.config={ a: [1, two] }",
+            "sinks.lake.parquet.properties.\"a.b\"='x'",
+            "edges.0.1=late",
+            "sinks.shown.stdout.json=${NONE:true}",
+        ],
+    );
+    assert_eq!(codes_of(&loaded), Vec::<String>::new(), "{:#?}", loaded.faults);
+    let spec = loaded.spec.expect("the file is good");
+    assert_eq!(spec.name.as_deref(), Some("other"));
+    assert_eq!(spec.settings.batch_rows_max, 1);
+    assert_eq!(spec.operators[1].fields.value["query"], "SELECT 2");
+    assert_eq!(spec.operators[2].fields.value["config"], json!({"a": [1, "two"]}));
+    assert_eq!(spec.operators[3].fields.value["properties"]["a.b"], "x");
+    assert_eq!(spec.operators[4].fields.value["json"], true);
+}
+
+#[test]
+fn faults_of_set_name_the_argument_and_its_column() {
+    let check = |set: &str, expected: &str| {
+        let loaded = loaded(GOOD, &[set]);
+        let faults = crate::finish(loaded.faults.clone(), &loaded.redactor);
+        let found: Vec<String> = faults
+            .iter()
+            .map(|fault| format!("{}:{}:{}:{}", fault.file, &fault.code[3..], fault.line, fault.column))
+            .collect();
+        assert_eq!(found, [expected], "{set}");
+    };
+    check("name", "--set:0120:1:1");
+    check("a..b=1", "--set:0120:1:3");
+    check("transforms.lat.sql.query=x", "--set:0120:1:12");
+    check("name.x=1", "--set:0120:1:6");
+    check("edges.9=1", "--set:0120:1:7");
+    check("settings.paralelism=1", "--set:0104:1:10");
+    check("settings.parallelism=many", "--set:0106:1:22");
+    check("settings.parallelism=[1", "--set:0101:1:24");
+    check("sinks.shown.stdout={ jsn: true }", "--set:0104:1:22");
+    check("name=${NONE}", "--set:0114:1:6");
+    check("name=a\n---\nb", "--set:0119:2:1");
+}
