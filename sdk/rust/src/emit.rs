@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 
-use rde_ipc::{DataType, MessageWriter, Native, Schema, Stored, TextWriter};
+use rde_ipc::{DataType, MessageWriter, Native, Stored, TextWriter};
 
 use crate::batch::{Numbers, Texts};
 use crate::bindings::rde::plugin::types::Failure;
@@ -129,7 +129,8 @@ impl<'a> Emit<'a> {
         host::extend(0, SCHEMA_ID, None, &self.layout.reuse, message);
     }
 
-    pub(crate) fn new_fields(&self) -> &'a Schema {
+    #[cfg(feature = "arrow")]
+    pub(crate) fn new_fields(&self) -> &'a rde_ipc::Schema {
         &self.layout.added
     }
 

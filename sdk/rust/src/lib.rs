@@ -63,7 +63,6 @@ pub mod testing;
 mod tests;
 
 /// What wit-bindgen makes of the package `rde:plugin`, for those who want no help.
-#[expect(unsafe_code, reason = "generated")]
 #[expect(missing_docs, reason = "generated")]
 pub mod bindings {
     wit_bindgen::generate!({
