@@ -86,6 +86,7 @@ pub(crate) struct OutputPort {
 pub(crate) struct Bound {
     pub(crate) outputs: Vec<OutputPort>,
     pub(crate) columns: Vec<Option<Vec<u32>>>,
+    #[expect(dead_code, reason = "unknown names are ignored, and none is known yet")]
     pub(crate) extras: Vec<(Text, Text)>,
 }
 

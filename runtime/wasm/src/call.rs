@@ -71,6 +71,7 @@ impl Live {
         bounds: Bounds,
         stats: &PluginStats,
     ) -> Result<Crossed, IpcError> {
+        let limits = self.instance.state().limits.clone();
         let prepared = match &mut self.encoders[info.input as usize] {
             Some(encoder) => Some(encoder.prepare(batch)?),
             None => None,
@@ -79,7 +80,7 @@ impl Live {
         if len > bounds.input_max {
             return Ok(Crossed::TooLarge);
         }
-        let output_max = self.output_max(len, bounds);
+        let output_max = limits.output_bytes(len).min(bounds.ceiling);
         // Taken by the one write; a lock because a value that crosses must be shareable.
         let prepared = Mutex::new(prepared);
         let write = |memory: &mut [u8]| {
@@ -96,7 +97,7 @@ impl Live {
 
     /// Calls `end-of-input`.
     pub(crate) fn end_of_input(&mut self, input: u32, millis: i64, bounds: Bounds) -> Answered {
-        let output_max = self.output_max(0, bounds);
+        let output_max = self.instance.state().limits.output_bytes(0).min(bounds.ceiling);
         self.instance.end_of_input(input, millis, output_max)
     }
 
@@ -142,10 +143,6 @@ impl Live {
         let call = &mut self.instance.state_mut().call;
         call.emitted.clear();
         call.charges.clear();
-    }
-
-    fn output_max(&self, input: usize, bounds: Bounds) -> usize {
-        self.instance.state().limits.output_bytes(input).min(bounds.ceiling)
     }
 
     /// Holds the rows against what the plugin promised; answers how many it filtered.

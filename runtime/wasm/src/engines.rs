@@ -4,7 +4,7 @@
 //! since with it on a call costs 4.6 times as much.
 //! Invariant: only the features named in [`configuration`] are on; a guest that uses another one does not compile.
 
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails};
+use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails, WasmFeatures};
 
 use crate::limits::{Limits, POOLED_MEMORY_MAX, STACK_MAX};
 
@@ -47,11 +47,12 @@ fn configuration() -> Config {
     config.epoch_interruption(true);
     config.max_wasm_stack(STACK_MAX);
     config.wasm_backtrace_details(WasmBacktraceDetails::Disable);
+    // Reference types and multiple values stay on too: current compilers emit them, and so does a component's own glue.
     config.wasm_simd(true).wasm_bulk_memory(true).wasm_tail_call(true);
-    // The defaults of every current compiler; a component's own glue needs them too.
-    config.wasm_reference_types(true).wasm_multi_value(true);
     config.wasm_relaxed_simd(false).wasm_memory64(false).wasm_multi_memory(false).wasm_extended_const(false);
-    config.wasm_wide_arithmetic(false).wasm_custom_page_sizes(false);
+    config.wasm_wide_arithmetic(false).wasm_custom_page_sizes(false).wasm_gc(false);
+    let off = WasmFeatures::FUNCTION_REFERENCES | WasmFeatures::EXCEPTIONS | WasmFeatures::THREADS;
+    config.wasm_features(off, false);
     config
 }
 

@@ -62,7 +62,7 @@ impl RowFaults {
         if text > limits.fault_text_max {
             return Err(Refused::Reject(format!("more than {} bytes of text came with rows that failed (`fault_text_max`)", limits.fault_text_max)));
         }
-        let mut good = MutableBuffer::new(0).with_bitset(rows.div_ceil(8), true);
+        let mut good = MutableBuffer::new(rows.div_ceil(8)).with_bitset(rows.div_ceil(8), true);
         for row in faults.iter().flat_map(|fault| &fault.rows) {
             let row = *row as usize;
             if row >= rows {

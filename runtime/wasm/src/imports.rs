@@ -12,6 +12,7 @@ use crate::state::{HostState, Phase};
 use crate::trap::Class;
 
 /// `log.level`.
+#[expect(dead_code, reason = "only guests make these, by their numbers")]
 #[derive(ComponentType, Lift, Clone, Copy, Debug)]
 #[component(enum)]
 #[repr(u8)]

@@ -192,12 +192,6 @@ impl Lane {
         }
     }
 
-    /// Returns the outputs, once a guest is open.
-    pub(crate) fn outputs(&self) -> Vec<(String, SchemaRef)> {
-        let outputs = self.live.iter().flat_map(|live| &live.plan.outputs);
-        outputs.map(|output| (output.name.clone(), output.schema.clone())).collect()
-    }
-
     /// Replaces the guest by a new one, as it must give the same answers.
     pub(crate) fn renew(&mut self) {
         self.close_guest();

@@ -7,7 +7,7 @@ use arrow::array::{
     Array, AsArray, BinaryViewArray, OffsetSizeTrait, RunArray, StringViewArray, UInt32Array, UnionArray,
 };
 use arrow::buffer::BooleanBuffer;
-use arrow::datatypes::{DataType, Int16Type, Int32Type, Int64Type, RunEndIndexType, UnionMode};
+use arrow::datatypes::{ArrowNativeType, DataType, Int16Type, Int32Type, Int64Type, RunEndIndexType, UnionMode};
 
 /// Returns the bytes of the rows whose bit is set.
 pub(crate) fn masked(array: &dyn Array, mask: &BooleanBuffer) -> usize {
