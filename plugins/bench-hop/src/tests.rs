@@ -19,7 +19,8 @@ fn run(function: &str) -> Answer {
 
 #[test]
 fn scale_and_bucket_keep_nulls() {
-    let scaled = [Value::from(1.07), Value::from(20.0 * 1.07), Value::Null, Value::from(59.5 * 1.07), Value::from(107.0)];
+    let scaled =
+        [Value::from(1.07), Value::from(20.0 * 1.07), Value::Null, Value::from(59.5 * 1.07), Value::from(107.0)];
     assert_eq!(run("scale").rows.column("scaled"), scaled);
     let buckets = [Value::Int(0), Value::Int(1), Value::Null, Value::Int(2), Value::Int(4)];
     assert_eq!(run("bucket").rows.column("bucket"), buckets);

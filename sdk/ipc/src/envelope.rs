@@ -127,8 +127,11 @@ pub(crate) fn batch_metadata(
 ) {
     builder.restart();
     let header = message_table(builder, Kind::RecordBatch, body);
-    let batch =
-        builder.table([(0, Value::I64(i64::try_from(rows).unwrap_or(i64::MAX))), (1, Value::Offset), (2, Value::Offset)]);
+    let batch = builder.table([
+        (0, Value::I64(i64::try_from(rows).unwrap_or(i64::MAX))),
+        (1, Value::Offset),
+        (2, Value::Offset),
+    ]);
     builder.point(header, batch.at);
     builder.pairs(batch.fields[1], nodes);
     builder.pairs(batch.fields[2], buffers);

@@ -43,7 +43,8 @@ impl Schema {
         }
         // Tables may be shared, so that a short message could unfold without end. An honest one has at least 16 bytes for
         // each field, and its texts only once.
-        let mut parser = Parser { limits, fields_left: limits.fields_max.min(message.len() / 16), text_left: message.len() };
+        let mut parser =
+            Parser { limits, fields_left: limits.fields_max.min(message.len() / 16), text_left: message.len() };
         let fields = envelope.header.vector(1, 4)?.unwrap_or(Vector::EMPTY);
         let fields = parser.fields(fields, 1)?;
         Ok(Schema { fields })

@@ -206,11 +206,13 @@ impl NewColumns<'_> {
     /// The next column: a number, nothing, or a fault for each row. A row with a fault goes to `errors`.
     pub fn try_numbers<O: Native + Stored>(&mut self, mut value: impl FnMut(usize) -> Result<Option<O>, RowError>) {
         let mut faults = std::mem::take(&mut self.scratch.faults);
-        self.numbers(|row| value(row).unwrap_or_else(|error| {
-            faults.add(narrow(row), &error);
-            // The host takes the row out; a value that is not null suits every field.
-            Some(O::default())
-        }));
+        self.numbers(|row| {
+            value(row).unwrap_or_else(|error| {
+                faults.add(narrow(row), &error);
+                // The host takes the row out; a value that is not null suits every field.
+                Some(O::default())
+            })
+        });
         self.scratch.faults = faults;
     }
 
@@ -246,7 +248,10 @@ impl NewColumns<'_> {
     }
 
     /// The next column: a text, nothing, or a fault for each row. A row with a fault goes to `errors`.
-    pub fn try_texts<'t, S: Into<Cow<'t, str>>>(&mut self, mut value: impl FnMut(usize) -> Result<Option<S>, RowError>) {
+    pub fn try_texts<'t, S: Into<Cow<'t, str>>>(
+        &mut self,
+        mut value: impl FnMut(usize) -> Result<Option<S>, RowError>,
+    ) {
         let mut faults = std::mem::take(&mut self.scratch.faults);
         self.write_texts(|row, text| match value(row) {
             Ok(Some(value)) => text.push(value.into().as_bytes()),

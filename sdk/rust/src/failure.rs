@@ -50,7 +50,11 @@ impl Failure {
 
 impl From<IpcError> for Failure {
     fn from(error: IpcError) -> Self {
-        Failure::Reject(error.to_string())
+        match error {
+            // The plugin asked for what it did not plan: no batch will be better.
+            IpcError::Access { .. } => Failure::Fatal(error.to_string()),
+            _ => Failure::Reject(error.to_string()),
+        }
     }
 }
 

@@ -20,12 +20,12 @@ pub fn now() -> i64 {
     imp::now()
 }
 
-pub(crate) use imp::{extend, expand, forward, keep, message, pick, report_panics};
+pub(crate) use imp::{expand, extend, forward, keep, message, pick, report_panics};
 
 #[cfg(target_arch = "wasm32")]
 mod imp {
-    use crate::bindings::rde::plugin::{clock, emit, log as host_log};
     use crate::bindings::rde::plugin::log::Level;
+    use crate::bindings::rde::plugin::{clock, emit, log as host_log};
 
     pub(crate) use emit::{expand, extend, forward, keep, message, pick};
 

@@ -219,7 +219,7 @@ macro_rules! export {
                     with(|instance| instance.end())
                 }
             }
-            $crate::bindings::export_transform!(Guest with_types_in $crate::bindings);
+    $crate::bindings::export_transform!(Guest with_types_in $crate::bindings);
         };
     };
 }

@@ -161,7 +161,10 @@ fn the_same_harness_runs_batch_after_batch() {
 fn describe_has_the_shape_of_its_schema() {
     let answer: Json = serde_json::from_slice(&Instance::<Plugin>::describe()).expect("json");
     assert_eq!(answer["name"], "sample");
-    assert_eq!((&answer["version"], &answer["api"], &answer["kind"]), (&json!("1.2.3"), &json!("0.1.0"), &json!("transform")));
+    assert_eq!(
+        (&answer["version"], &answer["api"], &answer["kind"]),
+        (&json!("1.2.3"), &json!("0.1.0"), &json!("transform"))
+    );
     assert_eq!((&answer["cardinality"], &answer["cuts"]), (&json!("filter"), &json!("any")));
     let way = &answer["config_schema"]["properties"]["way"];
     assert_eq!(way["description"], "Which way the plugin answers.");

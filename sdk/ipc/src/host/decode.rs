@@ -14,7 +14,8 @@ use arrow::array::{
 };
 use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{
-    ArrowPrimitiveType, ByteArrayType, DataType, Decimal128Type, Decimal256Type, Field, Fields, SchemaRef, TimeUnit, i256,
+    ArrowPrimitiveType, ByteArrayType, DataType, Decimal128Type, Decimal256Type, Field, Fields, SchemaRef, TimeUnit,
+    i256,
 };
 use arrow::error::ArrowError;
 
@@ -301,7 +302,10 @@ impl Measure<'_, '_> {
     fn fixed(&mut self, field: &Field, index: usize, needed: usize) -> Result<(), IpcError> {
         let (mut span, len) = self.next_buffer(field)?;
         if len < needed {
-            return Err(IpcError::Layout { column: field.name().clone(), fault: "its values are shorter than its rows" });
+            return Err(IpcError::Layout {
+                column: field.name().clone(),
+                fault: "its values are shorter than its rows",
+            });
         }
         span.len = needed;
         self.nodes[index].spans[1] = self.place(span)?;

@@ -114,9 +114,13 @@ const MESSAGE_MAX: usize = (1 << 31) - 1;
 
 impl Prepared<'_> {
     /// The exact length of the message.
-    #[expect(clippy::len_without_is_empty, reason = "a message is never empty")]
     pub fn len(&self) -> usize {
         envelope::batch_head_len(self.work.nodes.len(), self.work.buffers.len()) + self.work.body
+    }
+
+    /// False: a message always has a head.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     /// Writes the message. The target must be exactly [`Prepared::len`] bytes; every byte is written.

@@ -77,7 +77,11 @@ fn fixed_schemas() -> [SchemaRef; 3] {
     );
     let map = DataType::Map(Arc::new(Field::new("entries", entries, false)), false);
     [
-        vec![field("id", DataType::Int64), Field::new("amount", DataType::Float64, false), field("name", DataType::Utf8)],
+        vec![
+            field("id", DataType::Int64),
+            Field::new("amount", DataType::Float64, false),
+            field("name", DataType::Utf8),
+        ],
         vec![field("flag", DataType::Boolean), field("tags", DataType::List(item())), field("map", map)],
         vec![
             field("time", DataType::Time32(TimeUnit::Second)),

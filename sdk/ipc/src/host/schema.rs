@@ -52,8 +52,7 @@ pub fn encode_schema(schema: &ArrowSchema) -> Result<Vec<u8>, IpcError> {
 
 /// Parses and checks a schema message of a guest.
 pub fn check_schema(bytes: &[u8], rules: &SchemaRules) -> Result<SchemaRef, IpcError> {
-    let limits =
-        SchemaLimits { depth_max: rules.depth_max, fields_max: rules.fields_max, name_max: rules.name_max };
+    let limits = SchemaLimits { depth_max: rules.depth_max, fields_max: rules.fields_max, name_max: rules.name_max };
     let schema = Schema::parse_within(bytes, limits)?;
     let fields = checked_fields(&schema.fields, rules)?;
     Ok(Arc::new(ArrowSchema::new(fields)))
@@ -98,12 +97,7 @@ fn crossing_type(data_type: &ArrowType) -> Option<ArrowType> {
 fn to_slim(field: &ArrowField) -> Result<Field, IpcError> {
     let mut metadata: Vec<_> = field.metadata().iter().map(|(key, value)| (key.clone(), value.clone())).collect();
     metadata.sort();
-    Ok(Field {
-        name: field.name().clone(),
-        data_type: slim_type(field)?,
-        nullable: field.is_nullable(),
-        metadata,
-    })
+    Ok(Field { name: field.name().clone(), data_type: slim_type(field)?, nullable: field.is_nullable(), metadata })
 }
 
 fn slim_type(field: &ArrowField) -> Result<DataType, IpcError> {

@@ -62,9 +62,9 @@ impl<T: Transform> Harness<T> {
             Err(failure) => return Err(failure),
         };
         let rows = self.materialise(batch, &calls, &bad_rows(&faults))?;
-        let faults = faults.iter().flat_map(|group| {
-            group.rows.iter().map(|row| (to_usize(*row), group.code.clone())).collect::<Vec<_>>()
-        });
+        let faults = faults
+            .iter()
+            .flat_map(|group| group.rows.iter().map(|row| (to_usize(*row), group.code.clone())).collect::<Vec<_>>());
         let mut faults: Vec<_> = faults.collect();
         faults.sort();
         Ok(Answer { rows, faults, calls })
@@ -105,7 +105,14 @@ impl<T: Transform> Harness<T> {
         Ok(whole.unwrap_or_default())
     }
 
-    fn derive(&self, batch: &Table, rows: &[usize], reuse: &[u32], data: &[u8], bad: &[usize]) -> Result<Table, Failure> {
+    fn derive(
+        &self,
+        batch: &Table,
+        rows: &[usize],
+        reuse: &[u32],
+        data: &[u8],
+        bad: &[usize],
+    ) -> Result<Table, Failure> {
         let mut out = Table::new();
         let taken = batch.pick(rows);
         for column in reuse.iter().map(|column| to_usize(*column)) {

@@ -80,7 +80,7 @@ fn prefix_kind_and_lengths_are_checked() {
     assert_eq!(kind(&Schema::new(vec![Field::new("c", DataType::Int64)]).encode()), "kind");
     assert_eq!(check_schema(&good, &SchemaRules::default()).expect_err("refused").kind(), "kind");
     let mut version = good.clone();
-    let place = good.windows(2).position(|pair| pair == [4, 0] ).expect("the version");
+    let place = good.windows(2).position(|pair| pair == [4, 0]).expect("the version");
     version[place] = 3;
     assert!(["version", "metadata"].contains(&kind(&version)));
 }
@@ -94,7 +94,12 @@ fn rows_nodes_and_buffers_must_match_the_schema() {
     };
     assert_eq!(craft(&|c| c.nodes.clear()), "nodes");
     assert_eq!(craft(&|c| c.nodes.push((2, 0))), "nodes");
-    assert_eq!(craft(&|c| { c.buffers.pop(); }), "buffers");
+    assert_eq!(
+        craft(&|c| {
+            c.buffers.pop();
+        }),
+        "buffers"
+    );
     assert_eq!(craft(&|c| c.buffers.push(vec![])), "buffers");
     assert_eq!(craft(&|c| c.rows = 3), "layout");
     assert_eq!(craft(&|c| c.nodes[0] = (-1, 0)), "layout");
@@ -103,7 +108,14 @@ fn rows_nodes_and_buffers_must_match_the_schema() {
     assert_eq!(craft(&|c| c.buffers[1].truncate(15)), "layout");
     assert_eq!(craft(&|c| c.nodes[0] = (2, 1)), "layout", "nulls without a validity buffer");
     assert_eq!(craft(&|c| c.buffers[0] = vec![0b01]), "data", "a null that is not stated");
-    assert_eq!(craft(&|c| { c.buffers[0] = vec![0b11]; c.nodes[0] = (2, 1); }), "data", "a stated null that is none");
+    assert_eq!(
+        craft(&|c| {
+            c.buffers[0] = vec![0b11];
+            c.nodes[0] = (2, 1);
+        }),
+        "data",
+        "a stated null that is none"
+    );
 }
 
 #[test]
@@ -119,7 +131,8 @@ fn buffers_must_lie_in_the_body() {
 
 #[test]
 fn row_counts_are_what_the_caller_needs() {
-    let mut decoder = Decoder::new(schema(vec![Field::new("c", DataType::Int64)]), BufferPool::new(0)).expect("shallow");
+    let mut decoder =
+        Decoder::new(schema(vec![Field::new("c", DataType::Int64)]), BufferPool::new(0)).expect("shallow");
     let message = two_ints().encode();
     assert!(decoder.decode(&message, Some(2), &mut |_| Ok(())).is_ok());
     assert_eq!(decoder.decode(&message, Some(3), &mut |_| Ok(())).expect_err("refused").kind(), "rows");
@@ -159,7 +172,8 @@ fn nulls_are_refused_where_the_field_has_none() {
 
 #[test]
 fn keys_of_maps_are_never_null_whatever_the_schema_says() {
-    let entries = Field::new("e", DataType::Struct(vec![Field::new("k", DataType::Int64), Field::new("v", DataType::Int64)]));
+    let entries =
+        Field::new("e", DataType::Struct(vec![Field::new("k", DataType::Int64), Field::new("v", DataType::Int64)]));
     let map = |nulls: i64, bits: u8| Crafted {
         rows: 1,
         nodes: vec![(1, 0), (2, 0), (2, nulls), (2, 0)],
@@ -184,7 +198,11 @@ fn decimals_and_times_have_bounds_at_limit_and_past_it() {
     };
     assert_eq!((time(86_399_999_999), time(86_400_000_000), time(-1)), ("accepted", "data", "data"));
     let hidden = Crafted { rows: 1, nodes: vec![(1, 1)], buffers: vec![vec![0], ints(&[-1])] };
-    assert_eq!(refuse(DataType::Time64(TimeUnit::Microsecond), false, &hidden), "accepted", "what a null hides is free");
+    assert_eq!(
+        refuse(DataType::Time64(TimeUnit::Microsecond), false, &hidden),
+        "accepted",
+        "what a null hides is free"
+    );
 }
 
 #[test]
@@ -266,7 +284,8 @@ fn of_metadata_only_known_extensions_pass() {
 
 #[test]
 fn parts_are_checked_like_a_message() {
-    let mut decoder = Decoder::new(schema(vec![Field::new("c", DataType::Int64)]), BufferPool::new(0)).expect("shallow");
+    let mut decoder =
+        Decoder::new(schema(vec![Field::new("c", DataType::Int64)]), BufferPool::new(0)).expect("shallow");
     let message = two_ints().encode();
     let metadata = &message[8..message.len() - 16];
     let values = ints(&[1, 2]);

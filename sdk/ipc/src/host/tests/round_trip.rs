@@ -9,8 +9,8 @@ use arrow_ipc::reader::StreamReader;
 use proptest::prelude::*;
 
 use super::samples;
-use crate::host::*;
 use crate::IpcError;
+use crate::host::*;
 
 fn decode(encoder: &Encoder, message: &[u8]) -> Decoded {
     let mut decoder = Decoder::new(Arc::clone(encoder.schema()), BufferPool::new(1 << 20)).expect("a shallow schema");
@@ -123,8 +123,10 @@ fn the_length_is_exact_and_every_byte_is_written() {
 
 #[test]
 fn a_union_is_shown_as_a_null_column() {
-    let children: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![1, 2])), Arc::new(StringArray::from(vec!["a", "b"]))];
-    let fields = [(0, Arc::new(Field::new("n", DataType::Int64, true))), (1, Arc::new(Field::new("t", DataType::Utf8, true)))];
+    let children: Vec<ArrayRef> =
+        vec![Arc::new(Int64Array::from(vec![1, 2])), Arc::new(StringArray::from(vec!["a", "b"]))];
+    let fields =
+        [(0, Arc::new(Field::new("n", DataType::Int64, true))), (1, Arc::new(Field::new("t", DataType::Utf8, true)))];
     let union = UnionArray::try_new(fields.into_iter().collect(), vec![0, 1].into(), None, children).expect("a union");
     let field = Field::new("u", union.data_type().clone(), false);
     let batch = RecordBatch::try_new(Arc::new(Schema::new(vec![field])), vec![Arc::new(union)]).expect("a batch");

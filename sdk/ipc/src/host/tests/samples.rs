@@ -20,15 +20,30 @@ fn maybe<T>(rng: &mut fastrand::Rng, nulls: bool, value: T) -> Option<T> {
 }
 
 fn numbers(rng: &mut fastrand::Rng, rows: usize, nulls: bool) -> Int64Array {
-    (0..rows).map(|_| { let v = rng.i64(0..80_000); maybe(rng, nulls, v) }).collect()
+    (0..rows)
+        .map(|_| {
+            let v = rng.i64(0..80_000);
+            maybe(rng, nulls, v)
+        })
+        .collect()
 }
 
 fn texts(rng: &mut fastrand::Rng, rows: usize, nulls: bool) -> StringArray {
     let words = ["", "a", "Zürich", "東京都", "a longer text than twelve bytes", "0123456789"];
-    (0..rows).map(|_| { let v = words[rng.usize(0..words.len())]; maybe(rng, nulls, v) }).collect()
+    (0..rows)
+        .map(|_| {
+            let v = words[rng.usize(0..words.len())];
+            maybe(rng, nulls, v)
+        })
+        .collect()
 }
 
-fn list(rng: &mut fastrand::Rng, rows: usize, nulls: bool, values: impl Fn(&mut fastrand::Rng, usize) -> ArrayRef) -> ListArray {
+fn list(
+    rng: &mut fastrand::Rng,
+    rows: usize,
+    nulls: bool,
+    values: impl Fn(&mut fastrand::Rng, usize) -> ArrayRef,
+) -> ListArray {
     let lengths: Vec<usize> = (0..rows).map(|_| rng.usize(0..4)).collect();
     let values = values(rng, lengths.iter().sum());
     let field = Arc::new(Field::new("item", values.data_type().clone(), true));
@@ -51,18 +66,47 @@ fn map(rng: &mut fastrand::Rng, rows: usize, nulls: bool) -> MapArray {
 /// Every type that a guest may emit, by a name.
 pub(super) fn crossing(rng: &mut fastrand::Rng, nulls: bool) -> Vec<(String, ArrayRef)> {
     let base: ArrayRef = Arc::new(numbers(rng, ROWS, nulls));
-    let small: ArrayRef = Arc::new((0..ROWS).map(|_| { let v = rng.i8(0..100); maybe(rng, nulls, v) }).collect::<Int8Array>());
+    let small: ArrayRef = Arc::new(
+        (0..ROWS)
+            .map(|_| {
+                let v = rng.i8(0..100);
+                maybe(rng, nulls, v)
+            })
+            .collect::<Int8Array>(),
+    );
     let seconds = TimeUnit::Second;
     let mut arrays: Vec<ArrayRef> = vec![
         Arc::new(NullArray::new(ROWS)),
-        Arc::new((0..ROWS).map(|_| { let v = rng.bool(); maybe(rng, nulls, v) }).collect::<BooleanArray>()),
+        Arc::new(
+            (0..ROWS)
+                .map(|_| {
+                    let v = rng.bool();
+                    maybe(rng, nulls, v)
+                })
+                .collect::<BooleanArray>(),
+        ),
         Arc::new(texts(rng, ROWS, nulls)),
-        Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size((0..ROWS).map(|_| { let v = [rng.u8(..); 3]; maybe(rng, nulls, v) }), 3).expect("three bytes each")),
+        Arc::new(
+            FixedSizeBinaryArray::try_from_sparse_iter_with_size(
+                (0..ROWS).map(|_| {
+                    let v = [rng.u8(..); 3];
+                    maybe(rng, nulls, v)
+                }),
+                3,
+            )
+            .expect("three bytes each"),
+        ),
         Arc::new(list(rng, ROWS, nulls, |rng, n| Arc::new(texts(rng, n, nulls)))),
-        Arc::new(list(rng, ROWS, nulls, |rng, n| Arc::new(list(rng, n, nulls, |rng, n| Arc::new(numbers(rng, n, nulls)))))),
+        Arc::new(list(rng, ROWS, nulls, |rng, n| {
+            Arc::new(list(rng, n, nulls, |rng, n| Arc::new(numbers(rng, n, nulls))))
+        })),
         Arc::new(map(rng, ROWS, nulls)),
-        Arc::new(IntervalDayTimeArray::from_iter_values((0..ROWS).map(|_| IntervalDayTime::new(rng.i32(..), rng.i32(..))))),
-        Arc::new(IntervalMonthDayNanoArray::from_iter_values((0..ROWS).map(|_| IntervalMonthDayNano::new(rng.i32(..), 2, 3)))),
+        Arc::new(IntervalDayTimeArray::from_iter_values(
+            (0..ROWS).map(|_| IntervalDayTime::new(rng.i32(..), rng.i32(..))),
+        )),
+        Arc::new(IntervalMonthDayNanoArray::from_iter_values(
+            (0..ROWS).map(|_| IntervalMonthDayNano::new(rng.i32(..), 2, 3)),
+        )),
         Arc::new(IntervalYearMonthArray::from_iter_values((0..ROWS).map(|_| rng.i32(..)))),
     ];
     let wide = Arc::new(numbers(rng, ROWS * 2, nulls));
@@ -75,10 +119,23 @@ pub(super) fn crossing(rng: &mut fastrand::Rng, nulls: bool) -> Vec<(String, Arr
         arrays.push(cast(&small, &target).expect("numbers below 100"));
     }
     for target in [
-        DataType::Int16, DataType::Int32, DataType::Int64, DataType::UInt16, DataType::UInt32, DataType::UInt64,
-        DataType::Float16, DataType::Float32, DataType::Float64, DataType::Decimal128(20, 2), DataType::Decimal256(40, 3),
-        DataType::Date32, DataType::Date64, DataType::Time32(seconds), DataType::Time64(TimeUnit::Nanosecond),
-        DataType::Timestamp(TimeUnit::Microsecond, Some("Europe/Berlin".into())), DataType::Timestamp(seconds, None),
+        DataType::Int16,
+        DataType::Int32,
+        DataType::Int64,
+        DataType::UInt16,
+        DataType::UInt32,
+        DataType::UInt64,
+        DataType::Float16,
+        DataType::Float32,
+        DataType::Float64,
+        DataType::Decimal128(20, 2),
+        DataType::Decimal256(40, 3),
+        DataType::Date32,
+        DataType::Date64,
+        DataType::Time32(seconds),
+        DataType::Time64(TimeUnit::Nanosecond),
+        DataType::Timestamp(TimeUnit::Microsecond, Some("Europe/Berlin".into())),
+        DataType::Timestamp(seconds, None),
         DataType::Duration(TimeUnit::Millisecond),
     ] {
         let source = match target {
@@ -105,9 +162,8 @@ pub(super) fn cast_ones(rng: &mut fastrand::Rng, nulls: bool) -> Vec<(String, Ar
     let run_values = StringArray::from(vec![Some("x"), if nulls { None } else { Some("y") }, Some("z")]);
     let key = Box::new(DataType::Int8);
     let dictionary = cast(&text, &DataType::Dictionary(key, Box::new(DataType::Utf8))).expect("six words");
-    let nested = list(rng, ROWS, nulls, |rng, n| {
-        cast(&texts(rng, n, nulls), &DataType::Utf8View).expect("texts become views")
-    });
+    let nested =
+        list(rng, ROWS, nulls, |rng, n| cast(&texts(rng, n, nulls), &DataType::Utf8View).expect("texts become views"));
     let arrays: Vec<ArrayRef> = vec![
         dictionary,
         cast(&text, &DataType::Utf8View).expect("texts become views"),
