@@ -24,7 +24,7 @@ pub(super) fn digits8(word: u64, len: usize) -> Option<u64> {
     Some(fours.wrapping_mul(42_949_672_960_001) >> 32)
 }
 
-/// Reads an integer of up to 16 digits at `start..end`; nothing means that the slow path must look.
+/// Reads an integer of up to 19 digits at `start..end`; nothing means that the slow path must look.
 #[inline(always)]
 pub(super) fn integer_fast(text: &Text<'_>, start: usize, end: usize) -> Option<i64> {
     let negative = usize::from(text.byte(start) == b'-');
@@ -35,6 +35,13 @@ pub(super) fn integer_fast(text: &Text<'_>, start: usize, end: usize) -> Option<
         digits8(text.word(start), len)?
     } else if len.wrapping_sub(9) < 8 {
         digits8(text.word(start), len - 8)? * 100_000_000 + digits8(text.word(end - 8), 8)?
+    } else if len.wrapping_sub(17) < 3 {
+        let high = digits8(text.word(start), len - 16)? * 100_000_000 + digits8(text.word(end - 16), 8)?;
+        let value = high * 100_000_000 + digits8(text.word(end - 8), 8)?;
+        if value > i64::MAX as u64 {
+            return None;
+        }
+        value
     } else {
         return None;
     };
@@ -64,8 +71,8 @@ const POWERS: [f64; 23] = [
     1e21, 1e22,
 ];
 
-/// Reads `-12.34` without exponent, where digits and power of ten are both exact as floats; nothing means that the slow
-/// path must look.
+/// Reads `-12.34` without exponent: where digits and power of ten are both exact as floats, by one division, which then
+/// rounds correctly. Nothing means that the slow path must look.
 #[inline(always)]
 pub(super) fn float_fast(text: &[u8], start: usize, end: usize) -> Option<f64> {
     let text = text.get(start..end)?;
@@ -89,11 +96,15 @@ pub(super) fn float_fast(text: &[u8], start: usize, end: usize) -> Option<f64> {
     }
     let has_point = usize::from(point < text.len());
     let digits = text.len() - has_point;
-    if digits == 0 || digits > 19 || value > 1 << 53 {
+    if digits == 0 {
         return None;
     }
-    let exact = value as f64 / POWERS[text.len() - point - has_point];
-    Some(if negative { -exact } else { exact })
+    let unsigned = if digits > 19 || value > 1 << 53 {
+        str::from_utf8(text).ok()?.parse().ok()?
+    } else {
+        value as f64 / POWERS[text.len() - point - has_point]
+    };
+    Some(if negative { -unsigned } else { unsigned })
 }
 
 /// Reads a float, correctly rounded; blanks around it are left out.
