@@ -120,23 +120,49 @@ impl Topology {
         self.edges.iter().filter(move |(_, to)| to == name).map(|(from, _)| from.as_str())
     }
 
-    /// Returns the names of all operators that hang together with a whole-input operator.
-    pub fn held(&self) -> Vec<&str> {
-        let wholes = self.nodes.iter().filter(|node| matches!(node, Node::Whole(_)));
-        let mut held: Vec<&str> = wholes.map(Node::name).collect();
+    /// Returns the parts of the graph that hold a whole-input operator, each as the names of its operators.
+    pub fn held(&self) -> Vec<Vec<&str>> {
+        let mut parts: Vec<Vec<&str>> = Vec::new();
+        for node in self.nodes.iter().filter(|node| matches!(node, Node::Whole(_))) {
+            if !parts.iter().flatten().any(|name| *name == node.name()) {
+                parts.push(self.around(node.name()));
+            }
+        }
+        parts
+    }
+
+    /// Returns the operators that rows of an operator reach, with itself.
+    pub fn below<'a>(&'a self, name: &'a str) -> Vec<&'a str> {
+        self.reach(name, |from, to, reached| reached.contains(&from).then_some(to))
+    }
+
+    /// Returns the operators that hang together with one.
+    fn around<'a>(&'a self, name: &'a str) -> Vec<&'a str> {
+        self.reach(name, |from, to, reached| match (reached.contains(&from), reached.contains(&to)) {
+            (true, false) => Some(to),
+            (false, true) => Some(from),
+            _ => None,
+        })
+    }
+
+    /// Follows edges until none leads further.
+    fn reach<'a>(
+        &'a self,
+        name: &'a str,
+        follow: impl Fn(&'a str, &'a str, &[&'a str]) -> Option<&'a str>,
+    ) -> Vec<&'a str> {
+        let mut reached = vec![name];
         let mut before = 0;
-        while before != held.len() {
-            before = held.len();
+        while before != reached.len() {
+            before = reached.len();
             for (from, to) in &self.edges {
                 let from = from.split('.').next().unwrap_or(from);
-                match (held.contains(&from), held.contains(&to.as_str())) {
-                    (true, false) => held.push(to),
-                    (false, true) => held.push(from),
-                    _ => {}
+                if let Some(next) = follow(from, to, &reached).filter(|next| !reached.contains(next)) {
+                    reached.push(next);
                 }
             }
         }
-        held
+        reached
     }
 }
 
@@ -467,7 +493,7 @@ impl Draw {
         if !self.tails && self.chance(30) {
             self.topology.every = Some(Duration::from_micros(self.random.u64(1000..100_000)));
         }
-        let held: Vec<String> = self.topology.held().into_iter().map(str::to_owned).collect();
+        let held: Vec<String> = self.topology.held().into_iter().flatten().map(str::to_owned).collect();
         let endless = self.topology.end != End::Eos && self.chance(100);
         for node in &mut self.topology.nodes {
             if let Node::Source(script) = node {

@@ -23,7 +23,7 @@ pub enum Whole {
     Gather,
     /// Inner join of two inputs by id.
     Join,
-    /// Reads some rows of the first input, leaves, and gives one row.
+    /// Reads some rows of the first input, leaves, and gives one row if there were any.
     Head,
 }
 
@@ -58,13 +58,18 @@ impl Whole {
                 right.iter().flat_map(|row| joined(&table, row, salt)).collect()
             }
             (Whole::Join, _) => Vec::new(),
-            (Whole::Head, _) => vec![Row { id: mix(salt, 7), split: -1, order: 0, route: salt, trail: salt, time: 0 }],
+            (Whole::Head, inputs) => {
+                let row = Row { id: mix(salt, 7), split: -1, order: 0, route: salt, trail: salt, time: i64::MAX };
+                if inputs.iter().any(|input| !input.is_empty()) { vec![row] } else { Vec::new() }
+            }
         }
     }
 }
 
 fn joined(table: &HashMap<i64, Vec<Row>>, row: &Row, salt: i64) -> Vec<Row> {
-    let pair = |left: &Row| Row { route: mix(left.route, row.route), ..*row }.passed(salt, 0);
+    let pair = |left: &Row| {
+        Row { route: mix(left.route, row.route), trail: mix(left.trail, row.trail), ..*row }.passed(salt, 0)
+    };
     table.get(&row.id).into_iter().flatten().map(pair).collect()
 }
 
