@@ -306,6 +306,3 @@ impl Control {
         }
     }
 }
-
-#[cfg(test)]
-mod tests;

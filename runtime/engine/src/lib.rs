@@ -27,6 +27,8 @@ mod shared;
 mod sink;
 mod source;
 mod spool;
+#[cfg(test)]
+mod testing;
 mod trace;
 mod whole;
 mod wire;

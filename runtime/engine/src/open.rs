@@ -212,8 +212,8 @@ mod tests {
     }
 
     #[test]
-    fn the_largest_splits_go_to_lanes_of_their_own() {
-        assert_eq!(check(&[1, 9, 2, 8, 3], 2), [vec![9, 2], vec![1, 8, 3]]);
+    fn lanes_get_like_amounts_and_keep_the_order_of_their_splits() {
+        assert_eq!(check(&[1, 9, 2, 8, 3], 2), [vec![1, 9, 2], vec![8, 3]]);
     }
 
     #[test]

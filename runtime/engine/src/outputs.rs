@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
-use rde_core::{Error, Message, SchemaVersion};
+use rde_core::{Error, Kind, Message, SchemaVersion};
 
 use crate::counters::{EdgeCounters, OperatorCounters};
 use crate::edge::{CONTROL_BYTES, Sender};
@@ -94,6 +94,9 @@ impl Outputs {
         self.counters.rows_by_output[index].add(rows);
         if index != self.errors() {
             self.counters.rows_out.add(rows);
+            if self.counters.kind == Kind::Source {
+                self.counters.batches.add(1);
+            }
         }
         Ok(())
     }

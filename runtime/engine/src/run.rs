@@ -315,3 +315,6 @@ fn status(error: Option<&Error>, outcome: Option<Outcome>, reader_gone: bool) ->
         (None, Some(Outcome::Stopped) | None) => Status::Failed,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -118,11 +118,12 @@ fn inputs_covered(draft: &Draft, faults: &mut Vec<Error>) {
 /// A source that reaches no sink is reported, unless its way ends at a fault that is reported already.
 fn ways(draft: &Draft, open: &[bool], faults: &mut Vec<Error>) {
     let mut explained = vec![false; draft.nodes.len()];
-    for index in draft.order.iter().rev().copied().chain(draft.cyclic.iter().copied()) {
+    draft.cyclic.iter().for_each(|index| explained[*index] = true);
+    for index in draft.order.iter().rev().copied() {
         let reaches = |edge: &super::bind::DraftEdge| edge.to.operator.is_none_or(|to| explained[to]);
         let onward = draft.edges.iter().any(|edge| edge.from.operator == Some(index) && reaches(edge));
         let sink = draft.nodes[index].bound.kind == Kind::Sink;
-        explained[index] = sink || open[index] || onward || draft.cyclic.contains(&index);
+        explained[index] = sink || open[index] || onward;
     }
     for (index, node) in draft.nodes.iter().enumerate() {
         if node.bound.kind == Kind::Source && !explained[index] {

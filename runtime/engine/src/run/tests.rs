@@ -1,0 +1,498 @@
+//! Whole runs over scripted operators: what reaches the targets, what the report says.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicI64, AtomicUsize};
+
+use futures::executor::block_on;
+use rde_core::{ByteSize, Flow, Lanes, OnError, Settings};
+
+use super::*;
+use crate::testing::{Numbers, OnBatch, Target, numbers, pass, probe, runtime, transform, whole};
+use crate::{OperatorOptions, PipelineBuilder};
+
+fn builder(settings: Settings) -> PipelineBuilder {
+    PipelineBuilder::new("p", Arc::new(settings))
+}
+
+fn build(builder: PipelineBuilder, settings: &Settings) -> Pipeline {
+    let (pipeline, faults) = block_on(builder.build(&probe(settings)));
+    assert!(faults.is_empty(), "{faults:?}");
+    pipeline
+}
+
+fn options(on_error: OnError) -> OperatorOptions {
+    OperatorOptions { on_error: Some(on_error), ..OperatorOptions::default() }
+}
+
+/// Runs source `in`, transform `t` and sink `out` in a row.
+fn check(settings: Settings, source: Numbers, on_batch: OnBatch, target: &Target) -> RunReport {
+    check_with(settings, source, on_batch, target, RunControl::new(), |engine| engine)
+}
+
+fn check_with(
+    settings: Settings,
+    source: Numbers,
+    on_batch: OnBatch,
+    target: &Target,
+    control: RunControl,
+    configure: impl FnOnce(PipelineEngine) -> PipelineEngine,
+) -> RunReport {
+    let mut line = builder(settings.clone());
+    line.add_source("in", "numbers", source.plan(), OperatorOptions::default());
+    line.add_transform("t", "scripted", transform(Lanes::Many, on_batch), OperatorOptions::default());
+    line.add_sink("out", "target", target.plan(), OperatorOptions::default());
+    line.connect("in", "t").connect("t", "out");
+    let pipeline = build(line, &settings);
+    block_on(configure(PipelineEngine::new(runtime())).run(pipeline, control))
+}
+
+fn tiny_edges() -> Settings {
+    Settings { channel_bytes_max: ByteSize(1), ..Settings::default() }
+}
+
+#[test]
+fn every_row_arrives_once_and_the_counts_balance() {
+    for settings in [Settings::default(), tiny_edges(), Settings { parallelism: 3, ..Settings::default() }] {
+        let target = Target::default();
+        let source = Numbers { splits: vec![0..95, 95..100, 100..250], ..Numbers::new(0..0) };
+        let report = check(settings.clone(), source, pass(), &target);
+        assert_eq!(report.status, Status::Completed, "{:?}", report.error);
+        assert_eq!(target.visible(), (0..250).collect::<Vec<_>>());
+        assert!(report.balanced);
+        assert_eq!(target.state().commits.len(), 1, "a run without interval has one epoch");
+        let [source, middle, sink] = &report.operators[..] else { panic!("three operators") };
+        assert_eq!((source.rows_read, source.rows_out, source.batches), (250, 250, 26));
+        assert_eq!((middle.rows_in, middle.rows_out, sink.rows_in, sink.rows_committed), (250, 250, 250, 250));
+        assert_eq!(source.lanes, settings.parallelism);
+        assert_eq!(source.rows_by_lane.iter().sum::<u64>(), 250);
+        assert!(source.rows_by_lane.iter().all(|rows| *rows > 0));
+        assert!(report.operators.iter().all(|operator| operator.balanced == Some(true)));
+        assert!(report.edges.iter().all(|edge| edge.rows_sent == 250 && edge.rows_received == 250));
+        assert_eq!(report.edges[0].from, "in.out");
+        assert_eq!(report.edges[1].to, "out.in");
+    }
+}
+
+#[test]
+fn order_is_kept_within_a_lane() {
+    let target = Target::default();
+    check(tiny_edges(), Numbers::new(0..500), pass(), &target);
+    assert_eq!(target.state().visible, (0..500).collect::<Vec<_>>());
+}
+
+/// Scenario: a middle operator sends each batch row by row, asking for more; then the next one repeats each call once.
+/// Guarantees: nothing of a repeated call is published, and the operator before it is not called again.
+#[test]
+fn more_and_retry_publish_each_row_once() {
+    let settings = tiny_edges();
+    let target = Target::default();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let by_row: OnBatch = Arc::new({
+        let calls = calls.clone();
+        move |rows, call, out| {
+            calls.fetch_add(1, Ordering::SeqCst);
+            out.batch(0, rows.slice(call - 1, 1));
+            Ok(if call < rows.num_rows() { Flow::More } else { Flow::Done })
+        }
+    });
+    let second_time: OnBatch = Arc::new(|rows, call, out| {
+        out.batch(0, rows.clone());
+        out.filtered(7 * u64::from(call % 2 == 1));
+        Ok(if call % 2 == 1 { Flow::RetryAfter(Duration::from_secs(1)) } else { Flow::Done })
+    });
+    let mut line = builder(settings.clone());
+    line.add_source("in", "numbers", Numbers::new(0..40).plan(), OperatorOptions::default());
+    line.add_transform("rows", "scripted", transform(Lanes::One, by_row), OperatorOptions::default());
+    line.add_transform("twice", "scripted", transform(Lanes::One, second_time), OperatorOptions::default());
+    line.add_sink("out", "target", target.plan(), OperatorOptions::default());
+    line.connect("in", "rows").connect("rows", "twice").connect("twice", "out");
+    let pipeline = build(line, &settings);
+    let report = block_on(PipelineEngine::new(runtime()).run(pipeline, RunControl::new()));
+    assert_eq!(report.status, Status::Completed, "{:?}", report.error);
+    assert_eq!(target.state().visible, (0..40).collect::<Vec<_>>());
+    assert_eq!(calls.load(Ordering::SeqCst), 40);
+    assert_eq!(report.operators[2].rows_filtered, 0);
+}
+
+fn reject_tens() -> Numbers {
+    Numbers { rejects: |n| n % 10 == 3, ..Numbers::new(0..100) }
+}
+
+#[test]
+fn fail_ends_the_run_with_the_rows_own_code_and_place() {
+    let target = Target::default();
+    let report = check(Settings::default(), reject_tens(), pass(), &target);
+    let error = report.error.expect("the run fails");
+    assert_eq!((report.status, error.code(), error.kind()), (Status::Failed, "RDE0599", ErrorKind::Data));
+    assert_eq!(error.message(), "source `in`: 3 is bad (in.txt:3)");
+    assert_eq!(error.operator(), Some("in"));
+    assert_eq!(target.visible(), Vec::<i64>::new());
+}
+
+#[test]
+fn skip_counts_and_drops() {
+    let (settings, target) = (Settings::default(), Target::default());
+    let mut line = builder(settings.clone());
+    line.add_source("in", "numbers", reject_tens().plan(), options(OnError::Skip));
+    line.add_sink("out", "target", target.plan(), OperatorOptions::default());
+    line.connect("in", "out");
+    let report = block_on(PipelineEngine::new(runtime()).run(build(line, &settings), RunControl::new()));
+    assert_eq!((report.status, report.operators[0].rows_skipped), (Status::Completed, 10), "{:?}", report.error);
+    assert_eq!(target.visible().len(), 90);
+}
+
+#[test]
+fn dead_letters_arrive_at_their_own_sink_and_balance() {
+    let (settings, target, rejects) = (tiny_edges(), Target::default(), Target::default());
+    let mut line = builder(settings.clone());
+    line.add_source("in", "numbers", reject_tens().plan(), OperatorOptions::default());
+    line.add_sink("out", "target", target.plan(), OperatorOptions::default());
+    line.add_sink("rejects", "target", rejects.plan(), OperatorOptions::default());
+    line.connect("in", "out").connect("in.errors", "rejects");
+    let report = block_on(PipelineEngine::new(runtime()).run(build(line, &settings), RunControl::new()));
+    assert_eq!(report.status, Status::Completed, "{:?}", report.error);
+    assert_eq!((report.operators[0].rows_rejected, report.operators[0].rows_out), (10, 90));
+    assert_eq!(rejects.state().codes, vec!["RDE0599"; 10]);
+    assert_eq!((target.visible().len(), rejects.visible().len()), (90, 10));
+}
+
+#[test]
+fn an_operators_error_fails_the_run_and_nothing_is_committed() {
+    let target = Target::default();
+    let failing: OnBatch = Arc::new(|rows, _, out| {
+        out.batch(0, rows.clone());
+        if numbers(rows).contains(&55) {
+            return Err(Error::plugin(&codes::CONTRACT, "guest broke").caused_by(std::fmt::Error));
+        }
+        Ok(Flow::Done)
+    });
+    let report = check(tiny_edges(), Numbers::new(0..1000), failing, &target);
+    let error = report.error.expect("the run fails");
+    assert_eq!((report.status, error.message(), error.operator()), (Status::Failed, "guest broke", Some("t")));
+    assert_eq!(error.causes().len(), 1);
+    assert_eq!((target.visible().len(), target.state().abandoned), (0, 1));
+}
+
+#[test]
+fn a_panic_fails_the_run_and_never_hangs() {
+    let target = Target::default();
+    let panicking: OnBatch = Arc::new(|rows, _, _| panic!("boom at {}", rows.num_rows()));
+    let report = check(tiny_edges(), Numbers::new(0..1000), panicking, &target);
+    let error = report.error.expect("the run fails");
+    assert_eq!((error.code(), error.kind()), ("RDE0701", ErrorKind::Internal));
+    assert_eq!(error.message(), "operator `t` panicked: boom at 10");
+    assert_eq!(target.state().abandoned, 1);
+}
+
+#[test]
+fn counts_that_do_not_balance_fail_a_run_that_seemed_complete() {
+    let target = Target::default();
+    let losing: OnBatch = Arc::new(|rows, _, out| {
+        out.batch(0, rows.slice(1, rows.num_rows() - 1));
+        Ok(Flow::Done)
+    });
+    let report = check(Settings::default(), Numbers::new(0..20), losing, &target);
+    assert_eq!((report.status, report.balanced), (Status::Failed, false));
+    assert_eq!(report.error.expect("unbalanced").code(), "RDE0703");
+    assert_eq!(report.operators[1].balanced, Some(false));
+}
+
+#[test]
+fn a_cancel_abandons_and_commits_nothing() {
+    let (target, control) = (Target::default(), RunControl::new());
+    let stop = control.clone();
+    let source = Numbers {
+        before: Arc::new(move |n| {
+            if n == 500 {
+                stop.cancel();
+            }
+        }),
+        endless: true,
+        ..Numbers::new(0..1000)
+    };
+    let report = check_with(tiny_edges(), source, pass(), &target, control, |engine| engine);
+    assert_eq!((report.status, report.error.expect("cancelled").code()), (Status::Failed, "RDE0711"));
+    assert_eq!((target.visible().len(), target.state().abandoned), (0, 1));
+}
+
+#[test]
+fn a_drain_commits_what_was_read_and_says_so() {
+    let (target, control) = (Target::default(), RunControl::new());
+    let stop = control.clone();
+    let source = Numbers {
+        before: Arc::new(move |n| {
+            if n == 500 {
+                stop.drain();
+            }
+        }),
+        endless: true,
+        ..Numbers::new(0..1_000_000)
+    };
+    let report = check_with(Settings::default(), source, pass(), &target, control, |engine| engine);
+    assert_eq!(report.status, Status::Drained, "{:?}", report.error);
+    let visible = target.visible();
+    assert!(visible.len() >= 500 && report.balanced);
+    assert_eq!(visible, (0..visible.len() as i64).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_reader_that_goes_away_drains_the_others() {
+    let (settings, target, gone) = (tiny_edges(), Target::default(), Target::default());
+    gone.state().reader_gone_at = Some(42);
+    let mut line = builder(settings.clone());
+    let source = Numbers { endless: true, ..Numbers::new(0..100_000) };
+    line.add_source("in", "numbers", source.plan(), OperatorOptions::default());
+    line.add_sink("out", "target", target.plan(), OperatorOptions::default());
+    line.add_sink("pipe", "target", gone.plan(), OperatorOptions::default());
+    line.connect("in", "out").connect("in", "pipe");
+    let report = block_on(PipelineEngine::new(runtime()).run(build(line, &settings), RunControl::new()));
+    assert_eq!(report.status, Status::Drained, "{:?}", report.error);
+    let sink = &report.operators[2];
+    assert_eq!((sink.rows_committed, sink.rows_abandoned), (0, sink.rows_in));
+    assert_eq!(target.visible().len() as u64, report.operators[1].rows_committed);
+    assert!(report.operators[1].rows_committed >= 50 && report.balanced);
+}
+
+#[test]
+fn epochs_commit_one_after_the_other_while_rows_flow() {
+    let (target, control) = (Target::default(), RunControl::new());
+    let ask = control.clone();
+    let source = Numbers { before: Arc::new(move |_| ask.checkpoint()), ..Numbers::new(0..2000) };
+    let report = check_with(Settings::default(), source, pass(), &target, control, |engine| engine);
+    assert_eq!(report.status, Status::Completed, "{:?}", report.error);
+    assert_eq!(target.state().visible, (0..2000).collect::<Vec<_>>());
+    assert_eq!(report.checkpoints_completed, report.last_epoch.expect("an epoch").0);
+}
+
+/// Scenario: a first run is cut off by an error after some epochs; a second one goes on with the same log and target.
+/// Guarantees: every row is visible once.
+#[test]
+fn a_run_goes_on_from_the_log_and_repeats_nothing() {
+    let (target, log, control) = (Target::default(), MemoryLog::new(), RunControl::new());
+    let ask = control.clone();
+    let failing: OnBatch = Arc::new(|rows, _, out| {
+        out.batch(0, rows.clone());
+        let fails = numbers(rows).contains(&1500);
+        if fails { Err(Error::data(&codes::CONTRACT, "broken off")) } else { Ok(Flow::Done) }
+    });
+    let asks = Numbers { before: Arc::new(move |_| ask.checkpoint()), ..Numbers::new(0..2000) };
+    let with_log = |engine: PipelineEngine| engine.log(Arc::new(log.clone()));
+    let first = check_with(tiny_edges(), asks, failing, &target, control, with_log);
+    assert_eq!(first.status, Status::Failed);
+    assert!(target.visible().len() < 1510);
+    let second = check_with(tiny_edges(), Numbers::new(0..2000), pass(), &target, RunControl::new(), with_log);
+    assert_eq!(second.status, Status::Completed, "{:?}", second.error);
+    assert_eq!(target.visible(), (0..2000).collect::<Vec<_>>());
+    assert_eq!(
+        second.operators[0].rows_read + target.state().visible.len() as u64,
+        2000 + second.operators[0].rows_read
+    );
+    let third = check_with(tiny_edges(), Numbers::new(0..2000), pass(), &target, RunControl::new(), with_log);
+    assert_eq!((third.status, third.operators[0].rows_read), (Status::Completed, 0), "{:?}", third.error);
+    assert_eq!(target.visible().len(), 2000);
+}
+
+#[test]
+fn a_commit_that_fails_fails_the_run_with_its_cause() {
+    let target = Target::default();
+    target.state().fail_commit = true;
+    let report = check(Settings::default(), Numbers::new(0..20), pass(), &target);
+    let error = report.error.expect("the run fails");
+    assert_eq!((error.message(), error.operator(), error.causes().len()), ("the target refuses", Some("out"), 1));
+    assert_eq!(report.operators[2].rows_abandoned, 20);
+}
+
+#[test]
+fn two_sources_merge_and_their_schema_is_heard_once() {
+    let (settings, target) = (tiny_edges(), Target::default());
+    let mut line = builder(settings.clone());
+    line.add_source("a", "numbers", Numbers::new(0..100).plan(), OperatorOptions::default());
+    line.add_source("b", "numbers", Numbers::new(100..300).plan(), OperatorOptions::default());
+    line.add_transform("t", "scripted", transform(Lanes::One, pass()), OperatorOptions::default());
+    line.add_sink("out", "target", target.plan(), OperatorOptions::default());
+    line.connect("a", "t").connect("b", "t").connect("t", "out");
+    let report = block_on(PipelineEngine::new(runtime()).run(build(line, &settings), RunControl::new()));
+    assert_eq!(report.status, Status::Completed, "{:?}", report.error);
+    assert_eq!(target.visible(), (0..300).collect::<Vec<_>>());
+    assert_eq!(report.schemas.iter().filter(|schema| schema.operator == "t").count(), 1);
+}
+
+/// Scenario: one source feeds both inputs of an operator that reads the second to its end first, over 1-byte edges.
+/// Guarantees: no dead-lock, every row on both ways.
+#[test]
+fn a_diamond_into_a_whole_input_operator_does_not_dead_lock() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings = Settings { spill: folder.path().to_owned(), memory_max: ByteSize(4096), ..tiny_edges() };
+    let target = Target::default();
+    let mut line = builder(settings.clone());
+    line.add_source("in", "numbers", Numbers::new(0..3000).plan(), OperatorOptions::default());
+    line.add_transform("t", "scripted", transform(Lanes::One, pass()), OperatorOptions::default());
+    line.add_transform("join", "reads_all", whole(&["left", "right"]), OperatorOptions::default());
+    line.add_sink("out", "target", target.plan(), OperatorOptions::default());
+    line.connect("in", "t").connect("t", "join.left").connect("in", "join.right").connect("join", "out");
+    let report = block_on(PipelineEngine::new(runtime()).run(build(line, &settings), RunControl::new()));
+    assert_eq!(report.status, Status::Completed, "{:?}", report.error);
+    let mut expected: Vec<i64> = (0..3000).chain(0..3000).collect();
+    expected.sort_unstable();
+    assert_eq!(target.visible(), expected);
+    assert_eq!(report.operators[2].balanced, None);
+}
+
+#[test]
+fn a_drain_over_a_whole_input_operator_commits_nothing() {
+    let (settings, target, control) = (Settings::default(), Target::default(), RunControl::new());
+    let stop = control.clone();
+    let source = Numbers {
+        before: Arc::new(move |n| {
+            if n == 300 {
+                stop.drain();
+            }
+        }),
+        endless: true,
+        ..Numbers::new(0..1000)
+    };
+    let mut line = builder(settings.clone());
+    line.add_source("in", "numbers", source.plan(), OperatorOptions::default());
+    line.add_transform("all", "reads_all", whole(&["in"]), OperatorOptions::default());
+    line.add_sink("out", "target", target.plan(), OperatorOptions::default());
+    line.connect("in", "all").connect("all", "out");
+    let report = block_on(PipelineEngine::new(runtime()).run(build(line, &settings), control));
+    assert_eq!(report.status, Status::Drained, "{:?}", report.error);
+    assert_eq!((target.visible().len(), target.state().commits.len()), (0, 0));
+}
+
+#[test]
+fn a_batch_on_two_edges_is_charged_once() {
+    let peak = |sinks: usize| {
+        let settings = Settings::default();
+        let mut line = builder(settings.clone());
+        let source = Numbers { batch_rows: 1000, ..Numbers::new(0..1000) };
+        line.add_source("in", "numbers", source.plan(), OperatorOptions::default());
+        for sink in 0..sinks {
+            let id = format!("out{sink}");
+            line.add_sink(&id, "target", Target::default().plan(), OperatorOptions::default());
+            line.connect("in", &id);
+        }
+        let report = block_on(PipelineEngine::new(runtime()).run(build(line, &settings), RunControl::new()));
+        assert_eq!(report.operators[0].rows_out, 1000);
+        report.budget_peak_bytes
+    };
+    assert_eq!(peak(1), 8000);
+    assert_eq!(peak(3), 8000);
+}
+
+#[test]
+fn a_batch_of_memory_max_passes_and_one_byte_more_is_refused() {
+    for (memory, code) in [(800, None), (799, Some("RDE0702"))] {
+        let settings = Settings { memory_max: ByteSize(memory), ..Settings::default() };
+        let source = Numbers { batch_rows: 100, ..Numbers::new(0..100) };
+        let report = check(settings, source, pass(), &Target::default());
+        assert_eq!(report.error.as_ref().map(Error::code), code, "{:?}", report.error);
+    }
+}
+
+#[test]
+fn small_batches_are_joined_before_operators_that_wish_it() {
+    let (settings, target) = (Settings::default(), Target::default());
+    let sizes = Arc::new(Mutex::new(Vec::new()));
+    let gate = Arc::new(AtomicI64::new(0));
+    let slow: OnBatch = Arc::new({
+        let (sizes, gate) = (sizes.clone(), gate.clone());
+        move |rows, _, out| {
+            // The first call waits until the source has ended, so everything else waits on the edge.
+            while gate.load(Ordering::SeqCst) < 99 {
+                std::thread::yield_now();
+            }
+            sizes.lock().expect("no panic").push(rows.num_rows());
+            out.batch(0, rows.clone());
+            Ok(Flow::Done)
+        }
+    });
+    let source =
+        Numbers { batch_rows: 1, before: Arc::new(move |n| gate.store(n, Ordering::SeqCst)), ..Numbers::new(0..100) };
+    let mut plan = transform(Lanes::One, slow);
+    plan.traits.coalesce = true;
+    let mut line = builder(settings.clone());
+    line.add_source("in", "numbers", source.plan(), OperatorOptions::default());
+    line.add_transform("t", "scripted", plan, OperatorOptions::default());
+    line.add_sink("out", "target", target.plan(), OperatorOptions::default());
+    line.connect("in", "t").connect("t", "out");
+    let report = block_on(PipelineEngine::new(runtime()).run(build(line, &settings), RunControl::new()));
+    assert_eq!(report.status, Status::Completed, "{:?}", report.error);
+    assert_eq!(target.state().visible, (0..100).collect::<Vec<_>>());
+    let sizes = sizes.lock().expect("no panic");
+    assert!(sizes.len() < 10, "{sizes:?}");
+}
+
+#[test]
+fn one_batch_passes_the_functions_of_the_path_in_order() {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let hook: TraceHook = Arc::new({
+        let seen = seen.clone();
+        move |event| seen.lock().expect("no panic").push((event.function, event.operator.to_string(), event.message))
+    });
+    let source = Numbers::new(0..5);
+    check_with(Settings::default(), source, pass(), &Target::default(), RunControl::new(), |engine| engine.trace(hook));
+    let seen = seen.lock().expect("no panic");
+    let batches: Vec<(&str, &str)> = seen
+        .iter()
+        .filter(|(function, _, message)| {
+            *message == "batch"
+                || function.contains("prepare")
+                || *message == "commit"
+                || function.contains("checkpoint")
+        })
+        .map(|(function, operator, _)| (*function, operator.as_str()))
+        .collect();
+    let expected = [
+        ("source::produce", "in"),
+        ("edge::try_send", "in"),
+        ("lane::step", "t"),
+        ("edge::try_send", "t"),
+        ("sink::write", "out"),
+        ("sink::prepare", "out"),
+        ("coordinator::checkpoint", "p"),
+        ("commit::commit", "out"),
+    ];
+    assert_eq!(batches, expected);
+}
+
+#[test]
+fn the_live_counts_are_empty_before_a_run_and_the_reports_after_it() {
+    let (target, control) = (Target::default(), RunControl::new());
+    assert!(control.live().operators.is_empty());
+    let report =
+        check_with(Settings::default(), Numbers::new(0..30), pass(), &target, control.clone(), |engine| engine);
+    let live = control.live();
+    assert_eq!(live.operators[0].rows_read, report.operators[0].rows_read);
+    assert!(!live.running);
+}
+
+#[test]
+fn a_pipeline_with_faults_is_not_run() {
+    let mut line = builder(Settings::default());
+    line.add_source("in", "numbers", Numbers::new(0..1).plan(), OperatorOptions::default());
+    let (pipeline, faults) = block_on(line.build(&probe(&Settings::default())));
+    assert!(!faults.is_empty());
+    let report = block_on(PipelineEngine::new(runtime()).run(pipeline, RunControl::new()));
+    assert_eq!((report.status, report.error.expect("refused").code()), (Status::Failed, "RDE0712"));
+}
+
+#[test]
+fn lanes_of_different_number_are_joined_by_spreading_batches() {
+    let settings = Settings { parallelism: 4, ..tiny_edges() };
+    let target = Target::default();
+    let mut line = builder(settings.clone());
+    let source = Numbers { splits: vec![0..200, 200..400], ..Numbers::new(0..0) };
+    line.add_source("in", "numbers", source.plan(), OperatorOptions::default());
+    line.add_transform("t", "scripted", transform(Lanes::Many, pass()), OperatorOptions::default());
+    line.add_transform("one", "scripted", transform(Lanes::One, pass()), OperatorOptions::default());
+    line.add_sink("out", "target", target.plan(), OperatorOptions::default());
+    line.connect("in", "t").connect("t", "one").connect("one", "out");
+    let report = block_on(PipelineEngine::new(runtime()).run(build(line, &settings), RunControl::new()));
+    assert_eq!(report.status, Status::Completed, "{:?}", report.error);
+    assert_eq!(target.visible(), (0..400).collect::<Vec<_>>());
+    let lanes: Vec<usize> = report.operators.iter().map(|operator| operator.lanes).collect();
+    assert_eq!(lanes, [2, 4, 1, 4]);
+    assert!(report.operators[1].rows_by_lane.iter().all(|rows| *rows == 100));
+}
