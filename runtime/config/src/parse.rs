@@ -295,6 +295,7 @@ impl Builder<'_> {
         self.report.add(&codes::UNSUPPORTED_YAML, span, message).help("remove the tag");
     }
 
+    /// Closes what is open; the last value of each may be cut off as well, though the parser has ended it.
     fn close_open(&mut self) {
         while let Some(mut frame) = self.stack.pop() {
             if let FrameKind::Map { key: Some(PendingKey::Good(key)), .. } = &mut frame.kind {
@@ -305,6 +306,12 @@ impl Builder<'_> {
                     entries.push(Entry { key, value: missing });
                 }
             }
+            match &mut frame.kind {
+                FrameKind::List(items) => items.last_mut().into_iter().for_each(mark_partial),
+                FrameKind::Map { entries, .. } => {
+                    entries.last_mut().into_iter().for_each(|entry| mark_partial(&mut entry.value));
+                }
+            }
             let end = frame.span.end;
             if self.close(frame, end, true).is_err() {
                 return;
@@ -313,7 +320,15 @@ impl Builder<'_> {
     }
 
     fn syntax_error(&mut self, error: &ScanError) {
-        let span = self.place(ParserSpan::empty(*error.marker()));
+        // The parser puts the end of the text into a line of its own.
+        let count = self.source.text.chars().count();
+        let at = (self.origin.offset + error.marker().index()).min(count);
+        let span = self.source.span(self.origin.source, at..at);
+        if error.info().contains("recursion limit") {
+            let message = format!("the file is nested deeper than {DEPTH_MAX} levels");
+            self.report.add(&codes::TOO_LARGE, span, message).help("split it into several pipelines");
+            return;
+        }
         if self.tabs(span) {
             return;
         }
@@ -369,6 +384,15 @@ pub(crate) fn null_node(span: Span) -> Node {
     let scalar =
         Scalar { text: String::new(), style: Style::Plain, tag: None, origin: span, written: None, secret: false };
     Node::new(span, Data::Scalar(scalar))
+}
+
+fn mark_partial(node: &mut Node) {
+    node.partial = true;
+    match &mut node.data {
+        Data::Scalar(_) => {}
+        Data::List(items) => items.last_mut().into_iter().for_each(mark_partial),
+        Data::Map(entries) => entries.last_mut().into_iter().for_each(|entry| mark_partial(&mut entry.value)),
+    }
 }
 
 fn weight(node: &Node) -> Weight {

@@ -55,23 +55,31 @@ impl Places {
             Severity::Warning => Level::WARNING,
         };
         let file = escape(&fault.file);
-        let origin = Origin::path(file).line(fault.line as usize).char_column(fault.column as usize);
-        let mut elements: Vec<Element<'_>> = vec![origin.into()];
         let shown = self.shown(fault.span);
-        if let Some(shown) = &shown {
-            let mut annotation = AnnotationKind::Primary.span(shown.underline.clone());
-            if let Some(label) = &fault.label {
-                annotation = annotation.label(escape(label));
+        let mut elements: Vec<Element<'_>> = Vec::new();
+        match &shown {
+            Some(shown) => {
+                let mut annotation = AnnotationKind::Primary.span(shown.underline.clone());
+                if let Some(label) = &fault.label {
+                    annotation = annotation.label(escape(label));
+                }
+                let snippet = Snippet::source(shown.text.as_str()).line_start(fault.line as usize).path(file.clone());
+                elements.push(snippet.annotation(annotation).into());
             }
-            let line = fault.line as usize;
-            elements.push(Snippet::source(shown.text.as_str()).line_start(line).annotation(annotation).into());
+            None => {
+                let (line, column) = (fault.line as usize, fault.column as usize);
+                elements.push(Origin::path(file.clone()).line(line).char_column(column).into());
+            }
         }
         if let Some(help) = fault.help.as_ref().or(fault.label.as_ref().filter(|_| shown.is_none())) {
             elements.push(Level::HELP.message(escape(help)).into());
         }
         let title = level.primary_title(escape(&fault.message)).id(fault.code);
-        let report = [Group::with_title(title).elements(elements)];
-        renderer.render(&report)
+        let text = renderer.render(&[Group::with_title(title).elements(elements)]);
+        match shown {
+            Some(shown) => shown.with_column(&text, &file, fault),
+            None => text,
+        }
     }
 
     /// Returns the line of a place with its secrets masked; nothing for an empty line.
@@ -104,6 +112,20 @@ impl Places {
             }
         }
         hidden
+    }
+}
+
+impl Shown {
+    /// Puts the column of the file in place of that of a line which is cut or masked.
+    fn with_column(&self, text: &str, file: &str, fault: &Diagnostic) -> String {
+        let column = self.text[..self.underline.start].chars().count() + 1;
+        let drawn = format!("{file}:{}:{column}", fault.line);
+        match text.split_once("--> ") {
+            Some((before, after)) => {
+                format!("{before}--> {}", after.replacen(&drawn, &format!("{file}:{}:{}", fault.line, fault.column), 1))
+            }
+            None => text.to_owned(),
+        }
     }
 }
 

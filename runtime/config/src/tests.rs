@@ -17,7 +17,6 @@ use crate::{ConfigFile, Loaded, Resolver, finish, load};
 /// How rows are compressed.
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(dead_code, reason = "only the definition is used")]
 enum Compression {
     /// As it is.
     None,
@@ -35,7 +34,6 @@ enum SampleRows {
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-#[expect(dead_code, reason = "only the definition is used")]
 enum All {
     All,
 }

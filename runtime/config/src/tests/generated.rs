@@ -1,6 +1,6 @@
 //! The editor's schema and the reference, made from the operators' definitions.
 
-use rde_core::{Kind, OperatorSpec};
+use rde_core::Kind;
 
 use super::{GOOD, REGISTRY};
 use crate::{codes, fuzz_yaml, kinds_text, operator_text, pipeline_schema, reference_markdown, unsupported_keywords};
@@ -17,7 +17,7 @@ fn the_editor_schema_accepts_what_the_parser_accepts() {
     let errors: Vec<String> = validator.iter_errors(&as_json(GOOD)).map(|error| error.to_string()).collect();
     assert_eq!(errors, Vec::<String>::new());
     let variable = GOOD.replace("parallelism: 3", "parallelism: \"${N:3}\"");
-    assert!(validator.is_valid(&serde_json::to_value(as_json(&variable)).expect("JSON")));
+    assert!(validator.is_valid(&as_json(&variable)));
 }
 
 #[test]
@@ -145,7 +145,7 @@ fn random_texts_are_loaded_or_refused() {
         "sources.x.csv.path=",
     ];
     let mut state: u64 = 42;
-    for _ in 0..4000 {
+    for _ in 0..1500 {
         let mut text = String::new();
         for _ in 0..24 {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

@@ -26,6 +26,30 @@ fn a_fault_shows_its_code_place_line_suggestion_and_help() {
     assert_eq!(
         shown(BROKEN),
         "\
+error[RDE0105]: source `orders`: missing field `path`
+ --> p.yaml:4:5
+  |
+4 |     csv: { pth: a.csv, header: yes }
+  |     ^^^
+  |
+  = help: a csv source takes path, delimiter, header, null_values, schema, sample_rows
+
+error[RDE0104]: source `orders`: unknown field `pth`
+ --> p.yaml:4:12
+  |
+4 |     csv: { pth: a.csv, header: yes }
+  |            ^^^ did you mean `path`?
+  |
+  = help: a csv source takes path, delimiter, header, null_values, schema, sample_rows
+
+error[RDE0106]: source `orders`: field `header` must be true or false, found the text `yes`
+ --> p.yaml:4:32
+  |
+4 |     csv: { pth: a.csv, header: yes }
+  |                                ^^^
+  |
+  = help: write `true` or `false`
+
 "
     );
 }

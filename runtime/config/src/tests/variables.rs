@@ -49,7 +49,7 @@ fn faults_of_variables_have_their_place() {
     let loaded = loaded(&text, &[]);
     assert_eq!(
         codes_of(&loaded),
-        ["0114:15:13", "0113:16:15", "0113:16:24", "0113:17:12", "0115:20:11", "0103:22:9"],
+        ["0114:16:13", "0113:17:15", "0113:17:24", "0113:18:12", "0115:21:11", "0103:23:9"],
         "{:#?}",
         loaded.faults
     );
@@ -81,8 +81,8 @@ fn secrets_are_known_to_the_fields_and_hidden_everywhere() {
 #[test]
 fn a_secret_is_never_shown_in_a_fault() {
     let text = GOOD.replace(
-        "path: out, compression: zstd,",
-        "pass_phrase: 12345678, catalog: { rest: { uri: [], token: abcdefgh } }, compression: \"${file:pw}\", files_max: abcdefgh,",
+        "path: out, compression: zstd, catalog: { file: { warehouse: w } }",
+        "pass_phrase: 12345678, catalog: { rest: { uri: [], token: abcdefgh } }, compression: \"${file:pw}\", files_max: 99",
     );
     let loaded = loaded(&text, &[]);
     let faults = crate::finish(loaded.faults.clone(), &loaded.redactor);

@@ -76,8 +76,8 @@ fn errors_point_to_the_field_or_to_what_is_nearest() {
     };
     assert_eq!(place(Some("flights"), ""), (5, 9));
     assert_eq!(place(Some("flights"), "/path"), (6, 18));
-    assert_eq!(place(Some("flights"), "/schema/dep_delay"), (6, 85));
-    assert_eq!(place(Some("flights"), "/schema/other"), (6, 65));
+    assert_eq!(place(Some("flights"), "/schema/dep_delay"), (6, 82));
+    assert_eq!(place(Some("flights"), "/schema/other"), (6, 61));
     assert_eq!(place(Some("flights"), "/missing"), (6, 5));
     assert_eq!(place(Some("late"), "../parallelism"), (11, 18));
     assert_eq!(place(Some("late"), "../on_error"), (8, 5));
