@@ -38,7 +38,6 @@ pub struct CsvSourceConfig {
     pub header: bool,
     /// One ASCII character between fields.
     #[serde(default = "default_delimiter")]
-    #[schemars(length(min = 1, max = 1))]
     pub delimiter: String,
     /// Texts that mean null, quoted or not.
     #[serde(default = "default_null_values")]

@@ -67,9 +67,9 @@ impl OperatorSpec for CsvSource {
                 decode::check_delimiter(*byte).map(|()| *byte).map_err(|fault| fault.at(Place::field("/delimiter")))
             }
             _ => {
-                let message = format!("`{}` is not a delimiter", config.delimiter);
-                let fault = Error::config(&codes::BAD_SOURCE_FIELD, message).at(Place::field("/delimiter"));
-                Err(fault.help("write one ASCII character, for example `;`"))
+                let message = format!("`{}` cannot be the delimiter", config.delimiter);
+                let fault = Error::config(&super::codes::BAD_DELIMITER, message).at(Place::field("/delimiter"));
+                Err(fault.help("use one ASCII character, for example `,`, `;`, `|` or a tab"))
             }
         };
         let delimiter = delimiter.unwrap_or_else(|fault| {

@@ -87,7 +87,7 @@ fn paths_that_are_wrong_have_a_remedy() {
         (json!({ "path": "b*.csv", "allow_empty": true }), "RDE0552"),
         (json!({ "path": "empty.csv" }), "RDE0551"),
         (json!({ "path": "a.csv", "schema": { "x": "integer" } }), "RDE0507"),
-        (json!({ "path": "a.csv", "delimiter": "ab" }), "RDE0500"),
+        (json!({ "path": "a.csv", "delimiter": "ab" }), "RDE0517"),
         (json!({ "path": "a.csv", "delimiter": "\"" }), "RDE0517"),
     ] {
         let errors = SourceTest::new(folder.path()).run(&CsvSource, value.clone()).expect_err("a fault");

@@ -75,7 +75,7 @@ impl<W: Write + Send> Encoder<W> for CsvEncoder<W> {
     }
 
     fn memory(&self) -> usize {
-        self.text.waiting.capacity()
+        self.text.waiting.len()
     }
 
     fn drain(&mut self) -> Result<(), EncodeError> {

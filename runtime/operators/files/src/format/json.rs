@@ -50,7 +50,7 @@ impl<W: Write + Send> Encoder<W> for JsonEncoder<W> {
     }
 
     fn memory(&self) -> usize {
-        self.text.waiting.capacity()
+        self.text.waiting.len()
     }
 
     fn drain(&mut self) -> Result<(), EncodeError> {

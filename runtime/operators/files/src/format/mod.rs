@@ -183,6 +183,8 @@ impl<W: Write> TextBuffer<W> {
         self.out.write_all(&self.waiting)?;
         self.written += self.waiting.len() as u64;
         self.waiting.clear();
+        // One large batch does not keep its memory for the rest of the run.
+        self.waiting.shrink_to(2 * Self::WAITING_MAX);
         Ok(())
     }
 

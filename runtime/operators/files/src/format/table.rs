@@ -94,7 +94,7 @@ impl<W: Write + Send> Encoder<W> for TableEncoder<W> {
     }
 
     fn memory(&self) -> usize {
-        self.text.waiting.capacity()
+        self.text.waiting.len()
     }
 
     fn drain(&mut self) -> Result<(), EncodeError> {

@@ -47,7 +47,6 @@ pub struct ParquetSinkConfig {
     pub file_size_target: Option<ByteSize>,
     /// Codec of the pages: `none`, `snappy`, `lz4`, `gzip`, `gzip(1)` to `gzip(9)`, `zstd`, `zstd(1)` to `zstd(22)`.
     #[serde(default = "default_compression")]
-    #[schemars(extend("pattern" = r"^(none|snappy|lz4|gzip(\([0-9]{1,2}\))?|zstd(\([0-9]{1,2}\))?)$"))]
     pub compression: String,
 }
 
@@ -70,7 +69,6 @@ pub struct CsvSinkConfig {
     pub header: bool,
     /// One ASCII character between fields.
     #[serde(default = "default_delimiter")]
-    #[schemars(length(min = 1, max = 1))]
     pub delimiter: String,
     /// Text of a null. A text value that equals it is quoted.
     #[serde(default)]

@@ -2,7 +2,7 @@
 //!
 //! Write step of the batch path. Files roll at `file_size_target`, at a change of schema, and when a lane that divides by
 //! column values has more than [`OPEN_FILES_MAX`] folders at hand.
-//! Invariant: what the lane holds in memory stays below its share of [`MEMORY_MAX`] and one batch, and is charged to the
+//! Invariant: what the lane holds in memory stays below its share of [`MEMORY_MAX`] between batches, and is charged to the
 //! operator's budget.
 //! Not here: how batches become bytes (`format`), when files become visible (`commit.rs`).
 
@@ -29,11 +29,12 @@ use crate::format::{EncodeError, Encoder, FileFormat};
 /// Files a lane keeps open at a time; the least recently used is closed first.
 pub(crate) const OPEN_FILES_MAX: usize = 64;
 
-/// Bytes that all lanes of a sink may hold in encoders together.
+/// Bytes that all lanes of a sink may hold in encoders together, whatever the budget.
 const MEMORY_MAX: usize = 64 << 20;
 
-/// Least share of a lane.
-const LANE_MEMORY_MIN: usize = 8 << 20;
+/// A sink may hold this fraction of the pipeline's memory: sources wait while the budget is full, and a sink lets go only
+/// when more rows come.
+const BUDGET_SHARE: usize = 8;
 
 /// What a lane is told when it is opened.
 pub(crate) struct LaneOptions {
@@ -42,6 +43,8 @@ pub(crate) struct LaneOptions {
     pub(crate) format: FileFormat,
     pub(crate) partition_by: Vec<String>,
     pub(crate) file_bytes_max: u64,
+    /// The pipeline's memory.
+    pub(crate) memory_max: usize,
     pub(crate) budget: Budget,
 }
 
@@ -86,7 +89,7 @@ struct ClosedFile {
 impl LaneWriter {
     /// Makes a lane of a sink that writes to `target`.
     pub(crate) fn new(target: Arc<Target>, options: LaneOptions) -> LaneWriter {
-        let memory_max = (MEMORY_MAX / options.lanes.max(1)).max(LANE_MEMORY_MIN);
+        let memory_max = MEMORY_MAX.min(options.memory_max / BUDGET_SHARE) / options.lanes.max(1);
         LaneWriter {
             target,
             options,

@@ -249,6 +249,7 @@ impl Sink for FileSink {
             format: self.format.clone(),
             partition_by: self.options.partition_by.clone(),
             file_bytes_max: if self.target.single.is_some() { u64::MAX } else { target_size.0 },
+            memory_max: self.ctx.settings.memory_max.bytes(),
             budget: self.ctx.budget.clone(),
         };
         let writer: Box<dyn SinkWriter> = Box::new(LaneWriter::new(self.target.clone(), options));

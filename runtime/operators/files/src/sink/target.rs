@@ -4,6 +4,7 @@
 //! old is all that a `replace` removes.
 //! Not here: the two phases (`lane.rs`, `commit.rs`).
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -120,7 +121,7 @@ impl Target {
             let path = below.join(&name);
             let failed = |error| output_error("look into", &self.path(below), error);
             if entry.file_type().map_err(failed)?.is_dir() {
-                if depth < DEPTH_MAX {
+                if depth < DEPTH_MAX && is_partition(&name) {
                     self.search(&path, depth + 1, found)?;
                 }
                 continue;
@@ -197,6 +198,12 @@ impl Drop for Target {
             }
         }
     }
+}
+
+/// Returns whether a folder's name is that of a table partition; other folders are not a part of this output.
+fn is_partition(name: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    !name.starts_with(b".") && name.contains(&b'=')
 }
 
 fn has_extension(path: &Path, extension: &str) -> bool {

@@ -79,6 +79,7 @@ impl Run {
             format: FileFormat::Csv(CsvFormat { header: true, delimiter: b',', null_value: String::new() }),
             partition_by: if self.single.is_some() { vec![] } else { vec!["k".to_owned()] },
             file_bytes_max: u64::MAX,
+            memory_max: 1 << 30,
             budget: Budget::new(1 << 30),
         };
         let mut lane = LaneWriter::new(target.clone(), options);
@@ -230,6 +231,7 @@ fn a_commit_may_be_repeated_and_knows_when_files_are_gone() {
         format: FileFormat::Json,
         partition_by: vec![],
         file_bytes_max: u64::MAX,
+        memory_max: 1 << 30,
         budget: Budget::new(1 << 30),
     };
     let mut lane = LaneWriter::new(target.clone(), options);
@@ -410,4 +412,42 @@ fn a_run_that_is_abandoned_leaves_nothing_not_even_its_folder() {
     drop(lane);
     drop(sink);
     assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0);
+}
+
+#[test]
+fn what_a_sink_holds_is_charged_and_stays_below_its_share_of_a_small_budget() {
+    let share = (1 << 20) / 8;
+    for format in [FileFormat::Json, FileFormat::Parquet(parquet::basic::Compression::UNCOMPRESSED)] {
+        let folder = folder();
+        let target =
+            run(IfExists::Append, None, 2, &NEW).target(folder.path(), Disk::default()).expect("an empty folder");
+        let budget = Budget::new(1 << 20);
+        let partition_by = vec!["k".to_owned()];
+        let (lane, lanes, memory_max, file_bytes_max) = (0, 1, budget.limit(), u64::MAX);
+        let options =
+            LaneOptions { lane, lanes, format, partition_by, file_bytes_max, memory_max, budget: budget.clone() };
+        let mut lane = LaneWriter::new(target, options);
+        let mut out = Output::new();
+        block_on(lane.schema(&SchemaVersion { version: 1, schema: schema(), cause: None })).expect("schema");
+        let keys: Vec<String> = (0..20).map(|n| format!("k{n}")).collect();
+        let mut charged = 0;
+        for round in 0..40 {
+            let rows: Vec<(&str, i64)> =
+                (0..4000).map(|n| (keys[n % 20].as_str(), (n as i64 + round) * 77_777)).collect();
+            block_on(lane.write(batch(&rows), &mut out)).expect("write");
+            assert!(budget.used() <= share, "{} bytes are held", budget.used());
+            charged = charged.max(budget.used());
+        }
+        assert!(charged > 0, "something was held and charged");
+        block_on(lane.prepare(Epoch(1), &mut out)).expect("prepare");
+        assert_eq!(budget.used(), 0);
+    }
+}
+
+#[test]
+fn folders_that_are_no_table_partitions_are_not_a_part_of_the_output() {
+    let folder = folder();
+    fs::create_dir(folder.path().join("rejects")).expect("writable");
+    fs::write(folder.path().join("rejects/a.csv"), "x\n").expect("writable");
+    run(IfExists::Fail, None, 1, &OLD).go(folder.path(), Disk::default()).expect("the other folder does not count");
 }
