@@ -10,8 +10,8 @@ use std::sync::{Arc, OnceLock};
 
 use rde_core::{Error, Place, Result};
 use sha2::{Digest as _, Sha256};
-use wasmtime::component::{Component, InstancePre, Linker};
 use wasmtime::Engine;
+use wasmtime::component::{Component, InstancePre, Linker};
 
 use crate::cache::{Cache, moved};
 use crate::codes;

@@ -137,9 +137,10 @@ fn settle_output(port: OutputPort, inputs: &[SchemaRef], limits: &Limits) -> Res
     let name = port_name(&port.name, limits)?;
     let input = |number: u32| {
         let count = inputs.len();
-        usize::try_from(number).ok().filter(|number| *number < count).ok_or_else(|| {
-            format!("made the output `{name}` of input {number}, and there are {count}")
-        })
+        usize::try_from(number)
+            .ok()
+            .filter(|number| *number < count)
+            .ok_or_else(|| format!("made the output `{name}` of input {number}, and there are {count}"))
     };
     let (schema, origin) = match port.schema {
         OutputSchema::SameAs(number) => {

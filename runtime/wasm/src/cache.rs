@@ -99,10 +99,10 @@ impl Cache {
 
     /// Keeps a compiled component; a failure costs the next start a compilation and nothing else.
     pub(crate) fn store(&self, name: &str, component: &Component) {
-        let stored =
-            component.serialize().map_err(|error| error.to_string()).and_then(|code| {
-                self.write(name, &code).map_err(|error| error.to_string())
-            });
+        let stored = component
+            .serialize()
+            .map_err(|error| error.to_string())
+            .and_then(|code| self.write(name, &code).map_err(|error| error.to_string()));
         if let Err(error) = stored {
             tracing::warn!(entry = name, %error, "compiled plugin was not kept");
         }
@@ -110,9 +110,10 @@ impl Cache {
 
     fn read(&self, name: &str) -> Result<Vec<u8>, Miss> {
         let path = self.folder.join(name);
-        let mut file = OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(path).map_err(|error| {
-            if error.kind() == io::ErrorKind::NotFound { Miss::Absent } else { Miss::Io(error) }
-        })?;
+        let mut file =
+            OpenOptions::new().read(true).custom_flags(NO_FOLLOW).open(path).map_err(|error| {
+                if error.kind() == io::ErrorKind::NotFound { Miss::Absent } else { Miss::Io(error) }
+            })?;
         let metadata = file.metadata().map_err(Miss::Io)?;
         if !metadata.is_file() || !ours_alone(&metadata) {
             return Err(Miss::Refused("it is not ours or others can write it"));
@@ -156,8 +157,7 @@ impl Cache {
     }
 
     fn mac(&self, name: &str, code: &[u8]) -> Hmac<Sha256> {
-        let mut mac =
-            <Hmac<Sha256> as Mac>::new_from_slice(&self.key).expect("an HMAC takes a key of any length");
+        let mut mac = <Hmac<Sha256> as Mac>::new_from_slice(&self.key).expect("an HMAC takes a key of any length");
         mac.update(name.as_bytes());
         mac.update(&[0]);
         mac.update(code);

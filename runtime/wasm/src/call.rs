@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use rde_core::{Output, PluginStats};
 use rde_ipc::{Encoder, IpcError};
@@ -18,7 +18,8 @@ use crate::describe::Cardinality;
 use crate::emitted::{Emitted, Selected, Selection, Unmade, materialise};
 use crate::faults::RowFaults;
 use crate::instance::{Answered, Instance};
-use crate::limits::size;
+use crate::limits;
+use crate::size;
 use crate::state::Phase;
 use crate::text::shown;
 use crate::trap::{Class, Trap};
@@ -48,16 +49,10 @@ pub(crate) struct Bounds {
 }
 
 impl Live {
-    pub(crate) fn new(
-        mut instance: Instance,
-        plan: Arc<BoundPlan>,
-        inputs: &[SchemaRef],
-    ) -> Result<Live, IpcError> {
+    pub(crate) fn new(mut instance: Instance, plan: Arc<BoundPlan>, inputs: &[SchemaRef]) -> Result<Live, IpcError> {
         instance.bound(plan.clone())?;
         let encoder = |(index, schema): (usize, &SchemaRef)| {
-            plan.sends_columns(index, schema)
-                .then(|| Encoder::new(schema, plan.columns[index].as_deref()))
-                .transpose()
+            plan.sends_columns(index, schema).then(|| Encoder::new(schema, plan.columns[index].as_deref())).transpose()
         };
         let encoders = inputs.iter().enumerate().map(encoder).collect::<Result<_, _>>()?;
         Ok(Live { instance, plan, encoders })
@@ -108,6 +103,7 @@ impl Live {
         batch: &mut Option<RecordBatch>,
         faults: Option<&RowFaults>,
         cardinality: Cardinality,
+        bounds: Bounds,
         out: &mut Output,
     ) -> Result<(), Trap> {
         let emitted = std::mem::take(&mut self.instance.state_mut().call.emitted);
@@ -126,7 +122,12 @@ impl Live {
         }
         let call = &self.instance.state().call;
         let good = faults.map(|faults| &faults.good);
-        let made = materialise(emitted, &self.plan, batch.as_ref(), good, call.bytes, call.output_max);
+        let fits = |copied: usize| {
+            let bytes = call.bytes.saturating_add(copied);
+            // Columns that were not sent are input too; their size is asked only when it matters.
+            bytes <= call.output_max || bytes <= self.whole_output_max(batch.as_ref(), bounds)
+        };
+        let made = materialise(emitted, &self.plan, batch.as_ref(), good, fits);
         let made = made.map_err(|unmade| self.unmade(unmade, phase))?;
         let emitted_rows: usize = made.iter().map(|(_, batch)| batch.num_rows()).sum();
         let filtered = self.balance(phase, cardinality, rows, failed, emitted_rows)?;
@@ -143,6 +144,12 @@ impl Live {
         let call = &mut self.instance.state_mut().call;
         call.emitted.clear();
         call.charges.clear();
+    }
+
+    fn whole_output_max(&self, batch: Option<&RecordBatch>, bounds: Bounds) -> usize {
+        let columns = batch.map_or(&[][..], RecordBatch::columns);
+        let input = columns.iter().map(|column| size::range(column, 0, column.len())).fold(0, usize::saturating_add);
+        self.instance.state().limits.output_bytes(input).min(bounds.ceiling)
     }
 
     /// Holds the rows against what the plugin promised; answers how many it filtered.
@@ -164,9 +171,8 @@ impl Live {
             return Ok(left - emitted);
         }
         let promise = if cardinality == Cardinality::OneToOne { "one-to-one" } else { "filter" };
-        let text = format!(
-            "emitted {emitted} rows for {rows} of which {failed} failed, and its `cardinality` is `{promise}`"
-        );
+        let text =
+            format!("emitted {emitted} rows for {rows} of which {failed} failed, and its `cardinality` is `{promise}`");
         Err(Trap::found(Class::Contract, phase, text, self.instance.state()))
     }
 
@@ -174,7 +180,7 @@ impl Live {
         let state = self.instance.state();
         match unmade {
             Unmade::TooLarge => {
-                let text = format!("emitted more than {} (`output_max`)", size(state.call.output_max));
+                let text = format!("emitted more than {} (`output_max`)", limits::size(state.call.output_max));
                 Trap::found(Class::Output, phase, text, state)
             }
             Unmade::Arrow(error) => {

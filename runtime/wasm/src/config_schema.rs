@@ -156,7 +156,9 @@ fn find_secrets(root: &Value, schema: &Value, value: &Value, at: String, depth: 
         found.push(at);
         return;
     }
-    if let Some(target) = schema.get("$ref").and_then(Value::as_str).and_then(|text| root.pointer(text.strip_prefix('#')?)) {
+    if let Some(target) =
+        schema.get("$ref").and_then(Value::as_str).and_then(|text| root.pointer(text.strip_prefix('#')?))
+    {
         find_secrets(root, target, value, at.clone(), depth + 1, found);
     }
     match value {

@@ -151,7 +151,11 @@ impl Description {
             return refuse(&LATER_STAGE, what, "join the other table in SQL");
         }
         if self.inputs.is_empty() {
-            return refuse(&codes::DESCRIBE, "has no input; a transform has at least one".to_owned(), "this is a bug in the plugin");
+            return refuse(
+                &codes::DESCRIBE,
+                "has no input; a transform has at least one".to_owned(),
+                "this is a bug in the plugin",
+            );
         }
         let unique = |names: Vec<&String>| names.iter().enumerate().all(|(at, name)| !names[..at].contains(name));
         let outputs = self.outputs.iter().flatten().map(|port| &port.name).collect();

@@ -51,16 +51,17 @@ pub(crate) fn add(linker: &mut Linker<HostState>) -> Result<()> {
 
 fn message(mut cx: Cx<'_>, output: u32, id: u32, data: &Bytes) -> Result<()> {
     let output = full(cx.data_mut(), "message", output, id)?;
-    let decoded = decode(&mut cx, output, |decoder, cx, charge| {
-        decoder.decode(data.as_le_slice(cx.as_context()), None, charge)
-    })?;
+    let decoded =
+        decode(&mut cx, output, |decoder, cx, charge| decoder.decode(data.as_le_slice(cx.as_context()), None, charge))?;
     whole(cx.data_mut(), output, decoded)
 }
 
 fn parts(mut cx: Cx<'_>, output: u32, id: u32, metadata: &Bytes, buffers: &WasmList<Bytes>) -> Result<()> {
     let output = full(cx.data_mut(), "parts", output, id)?;
     if buffers.len() > PARTS_MAX {
-        return Err(cx.data_mut().stop(Class::Contract, "called `emit.parts` with more buffers than a schema can have"));
+        return Err(cx
+            .data_mut()
+            .stop(Class::Contract, "called `emit.parts` with more buffers than a schema can have"));
     }
     let buffers: Vec<Bytes> = buffers.iter(&mut cx)?.collect::<Result<_>>()?;
     let decoded = decode(&mut cx, output, |decoder, cx, charge| {
@@ -167,13 +168,7 @@ fn same(state: &mut HostState, function: &str, output: u32) -> Result<(usize, us
 }
 
 /// Begins a function that takes an output derived from the current input.
-fn derived(
-    cx: &mut Cx<'_>,
-    function: &str,
-    output: u32,
-    id: u32,
-    reuse: &WasmList<u32>,
-) -> Result<(usize, usize)> {
+fn derived(cx: &mut Cx<'_>, function: &str, output: u32, id: u32, reuse: &WasmList<u32>) -> Result<(usize, usize)> {
     let state = cx.data_mut();
     let output = begin(state, function, output)?;
     let (current_input, rows) = current(state, function)?;
@@ -198,9 +193,7 @@ fn derived(
 fn current(state: &mut HostState, function: &str) -> Result<(usize, usize)> {
     match state.call.batch {
         Some(current) => Ok(current),
-        None => {
-            Err(state.stop(Class::Contract, format!("called `emit.{function}`, and there is no current batch")))
-        }
+        None => Err(state.stop(Class::Contract, format!("called `emit.{function}`, and there is no current batch"))),
     }
 }
 

@@ -56,25 +56,26 @@ impl From<ArrowError> for Unmade {
     }
 }
 
-/// Makes the batches of a call that succeeded, in call order. `good` has the rows that did not fail, where some did;
-/// `held` is what the call holds already, `output_max` what it may hold.
+/// Makes the batches of a call that succeeded, in call order, if `fits` says so of the bytes that must be copied. `good` has
+/// the rows that did not fail, where some did.
 pub(crate) fn materialise(
-    emitted: Vec<Emitted>,
+    mut emitted: Vec<Emitted>,
     plan: &BoundPlan,
     batch: Option<&RecordBatch>,
     good: Option<&BooleanBuffer>,
-    held: usize,
-    output_max: usize,
+    fits: impl FnOnce(usize) -> bool,
 ) -> Result<Vec<(usize, RecordBatch)>, Unmade> {
-    let mut left = output_max.saturating_sub(held);
-    let mut emitted = emitted;
+    let mut bytes = 0usize;
     if let Some(batch) = batch {
         for one in &mut emitted {
             if let Emitted::Rows(selected) = one {
                 selected.restrict(good)?;
-                left = left.checked_sub(selected.bytes(plan, batch)).ok_or(Unmade::TooLarge)?;
+                bytes = bytes.saturating_add(selected.bytes(plan, batch));
             }
         }
+    }
+    if !fits(bytes) {
+        return Err(Unmade::TooLarge);
     }
     let make = |one: Emitted| match (one, batch) {
         (Emitted::Whole { output, batch }, _) => Ok((output, batch)),

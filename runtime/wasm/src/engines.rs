@@ -4,7 +4,9 @@
 //! since with it on a call costs 4.6 times as much.
 //! Invariant: only the features named in [`configuration`] are on; a guest that uses another one does not compile.
 
-use wasmtime::{Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails, WasmFeatures};
+use wasmtime::{
+    Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails, WasmFeatures,
+};
 
 use crate::limits::{Limits, POOLED_MEMORY_MAX, STACK_MAX};
 

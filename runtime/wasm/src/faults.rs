@@ -60,7 +60,10 @@ impl RowFaults {
             return Err(Refused::Reject(format!("more than {} rows failed (`faults_max`)", limits.faults_max)));
         }
         if text > limits.fault_text_max {
-            return Err(Refused::Reject(format!("more than {} bytes of text came with rows that failed (`fault_text_max`)", limits.fault_text_max)));
+            return Err(Refused::Reject(format!(
+                "more than {} bytes of text came with rows that failed (`fault_text_max`)",
+                limits.fault_text_max
+            )));
         }
         let mut good = MutableBuffer::new(rows.div_ceil(8)).with_bitset(rows.div_ceil(8), true);
         for row in faults.iter().flat_map(|fault| &fault.rows) {

@@ -61,10 +61,8 @@ impl Instance {
         store.set_epoch_deadline(Limits::ticks(limits.open_time_max));
         store.set_hostcall_fuel(limits.transfer_max);
         store.set_max_component_handles(limits.handles_max);
-        let started = ready
-            .pre
-            .instantiate(&mut store)
-            .and_then(|instance| ready.exports.functions(&instance, &mut store));
+        let started =
+            ready.pre.instantiate(&mut store).and_then(|instance| ready.exports.functions(&instance, &mut store));
         match started {
             Ok(functions) => Ok(Instance { store, functions, dead: false }),
             Err(error) => Err(Trap::of(&error, Phase::Start, store.data_mut())),

@@ -134,9 +134,8 @@ impl Shared {
         let answer = instance.bind(self.config.to_vec(), ports).map_err(|trap| self.trapped(&trap, None))?;
         let bound = answer.map_err(|failure| self.not_bound(failure, changed))?;
         let settled = settle(bound, &self.description, inputs, limits).and_then(|plan| self.same_outputs(plan));
-        let plan = settled.map_err(|text| {
-            self.trapped(&Trap::found(Class::Contract, Phase::Bind, text, instance.state()), None)
-        })?;
+        let plan = settled
+            .map_err(|text| self.trapped(&Trap::found(Class::Contract, Phase::Bind, text, instance.state()), None))?;
         Ok((instance, Arc::new(plan)))
     }
 
@@ -320,7 +319,7 @@ impl Lane {
         let Some(live) = &mut self.live else { return Ok(Done::Used) };
         let cardinality = self.shared.description.cardinality;
         let mut batch = Some(batch);
-        let published = live.publish(Phase::Process, &mut batch, faults, cardinality, out);
+        let published = live.publish(Phase::Process, &mut batch, faults, cardinality, self.shared.bounds(), out);
         // The batch is gone only where it was forwarded as it is, and then no row of it is set aside.
         let Some(batch) = batch else { return Ok(Done::Used) };
         if let Err(trap) = published {
@@ -407,7 +406,13 @@ impl Lane {
             }
             Err(trap) => {
                 self.shared.stats.traps.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(operator, plugin, class = trap.class.name(), error = trap.text, "plugin trapped in close");
+                tracing::warn!(
+                    operator,
+                    plugin,
+                    class = trap.class.name(),
+                    error = trap.text,
+                    "plugin trapped in close"
+                );
             }
         }
     }
@@ -450,19 +455,17 @@ impl Transform for Lane {
         match answered.map_err(|trap| shared.trapped(&trap, None))? {
             Ok(()) => {
                 let cardinality = shared.description.cardinality;
-                live.publish(Phase::EndOfInput, &mut None, None, cardinality, out)
+                live.publish(Phase::EndOfInput, &mut None, None, cardinality, shared.bounds(), out)
                     .map_err(|trap| shared.trapped(&trap, None))?;
                 self.attempt = None;
                 Ok(Flow::Done)
             }
             Err(Failure::Retry(hint)) => {
                 live.forget();
-                let attempt =
-                    self.attempt.take().unwrap_or(Attempt { seq: 0, number: 1, waited: Duration::ZERO });
+                let attempt = self.attempt.take().unwrap_or(Attempt { seq: 0, number: 1, waited: Duration::ZERO });
                 let wait = self.wait(&attempt, &hint);
                 let wait = wait.ok_or_else(|| shared.fatal(Phase::EndOfInput, &hint.message.text))?;
-                self.attempt =
-                    Some(Attempt { seq: 0, number: attempt.number + 1, waited: attempt.waited + wait });
+                self.attempt = Some(Attempt { seq: 0, number: attempt.number + 1, waited: attempt.waited + wait });
                 Ok(Flow::RetryAfter(wait))
             }
             Err(failure) => Err(shared.fatal(Phase::EndOfInput, &failure_text(failure))),

@@ -43,7 +43,8 @@ that the plugin refuses go to `errors` by `on_error`. A plugin that traps, takes
 the run.
 
 `rde validate` runs `describe` and `bind` of the plugin, under the same limits as a run.";
-const EXAMPLE: &str = "wasm: { plugin: plugins/redact.wasm, config: { columns: [email] }, limits: { memory_max: 64MiB, time_max: 2s } }";
+const EXAMPLE: &str =
+    "wasm: { plugin: plugins/redact.wasm, config: { columns: [email] }, limits: { memory_max: 64MiB, time_max: 2s } }";
 
 impl OperatorSpec for Wasm {
     fn name(&self) -> &'static str {
@@ -186,7 +187,8 @@ impl WasmPlan {
 
     fn lanes(self, ctx: OpenContext) -> Result<Vec<Lane>> {
         let known = self.known_inputs();
-        let bound = known.and_then(|known| self.bound.iter().find(|(inputs, _)| *inputs == known)).map(|(_, plan)| plan);
+        let bound =
+            known.and_then(|known| self.bound.iter().find(|(inputs, _)| *inputs == known)).map(|(_, plan)| plan);
         let outputs = bound.map(|plan| plan.outputs.iter().map(|output| output.name.clone()).collect());
         let Some(found) = self.found else {
             return Err(Error::internal(&codes::HOST, "a plugin was opened before it was discovered"));
@@ -228,7 +230,8 @@ impl Plan for WasmPlan {
             // Compiling takes seconds and a guest may run to its deadline, so no thread that others need is used.
             let job = Box::new(move || drop(tx.send(finding.find())));
             probe.runtime.spawn.spawn_blocking("plugin discover", job);
-            let found = rx.await.map_err(|_| Error::internal(&codes::HOST, "the thread that reads a plugin has ended"))?;
+            let found =
+                rx.await.map_err(|_| Error::internal(&codes::HOST, "the thread that reads a plugin has ended"))?;
             self.found = Some(found?);
             Ok(())
         })
@@ -424,7 +427,11 @@ fn does_the_same(plan: &BoundPlan, narrow: &BoundPlan, inputs: &[SchemaRef], nar
             _ => false,
         };
         let gone = |name: &str| narrowed.iter().all(|schema| schema.field_with_name(name).is_err());
-        let left = wide.schema.fields().iter().filter(|field| !gone(field.name()) || thin.schema.field_with_name(field.name()).is_ok());
+        let left = wide
+            .schema
+            .fields()
+            .iter()
+            .filter(|field| !gone(field.name()) || thin.schema.field_with_name(field.name()).is_ok());
         origins && wide.name == thin.name && wide.id == thin.id && left.eq(thin.schema.fields().iter())
     })
 }

@@ -227,6 +227,7 @@ fn discovered(options: &RunnerOptions) -> Result<(WasmPlan, Arc<Description>), F
     let mut plan = WasmPlan::parse(&fields, Some(options.host.clone()))?;
     plan.find(&options.base, &options.runtime, &options.budget)?;
     let described = plan.description();
-    let description = described.ok_or_else(|| Error::internal(&codes::HOST, "a plugin was found without a description"))?;
+    let description =
+        described.ok_or_else(|| Error::internal(&codes::HOST, "a plugin was found without a description"))?;
     Ok((plan, description))
 }

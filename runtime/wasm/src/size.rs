@@ -40,9 +40,13 @@ pub(crate) fn range(array: &dyn Array, start: usize, end: usize) -> usize {
         DataType::Binary => offsets(array.as_binary::<i32>().value_offsets(), start, end, 4),
         DataType::LargeBinary => offsets(array.as_binary::<i64>().value_offsets(), start, end, 8),
         DataType::Utf8View => views(array.as_any().downcast_ref::<StringViewArray>().map(|a| &**a.views()), start, end),
-        DataType::BinaryView => views(array.as_any().downcast_ref::<BinaryViewArray>().map(|a| &**a.views()), start, end),
+        DataType::BinaryView => {
+            views(array.as_any().downcast_ref::<BinaryViewArray>().map(|a| &**a.views()), start, end)
+        }
         DataType::List(_) => list(array.as_list::<i32>().value_offsets(), array.as_list::<i32>().values(), start, end),
-        DataType::LargeList(_) => list(array.as_list::<i64>().value_offsets(), array.as_list::<i64>().values(), start, end),
+        DataType::LargeList(_) => {
+            list(array.as_list::<i64>().value_offsets(), array.as_list::<i64>().values(), start, end)
+        }
         DataType::Map(..) => {
             let map = array.as_map();
             list(map.value_offsets(), map.entries(), start, end)

@@ -140,9 +140,7 @@ impl Trap {
 
     fn help(&self) -> Option<&'static str> {
         Some(match (self.class, self.phase) {
-            (Class::Memory, Phase::Process) => {
-                "raise `limits.memory_max` of this plugin, or lower `batch_rows_max`"
-            }
+            (Class::Memory, Phase::Process) => "raise `limits.memory_max` of this plugin, or lower `batch_rows_max`",
             (Class::Memory, _) => "raise `limits.memory_max` of this plugin",
             (Class::Time, Phase::Process | Phase::EndOfInput) => {
                 "raise `limits.time_max` of this plugin if it needs the time; otherwise it has a loop that does not end"
@@ -163,7 +161,9 @@ fn classify(error: &wasmtime::Error, phase: Phase, state: &mut HostState) -> (Cl
     }
     let trap = error.downcast_ref::<WasmTrap>();
     match trap {
-        Some(WasmTrap::Interrupt) => return (Class::Time, format!("took longer than {}", time_of(phase, &state.limits))),
+        Some(WasmTrap::Interrupt) => {
+            return (Class::Time, format!("took longer than {}", time_of(phase, &state.limits)));
+        }
         Some(WasmTrap::StackOverflow) => {
             return (Class::Stack, format!("used more than {} of stack", size(STACK_MAX)));
         }
@@ -188,7 +188,8 @@ fn classify(error: &wasmtime::Error, phase: Phase, state: &mut HostState) -> (Cl
 
 /// A component that does not start has either asked for more than it may have, or the system refused.
 fn start_failed(cause: String) -> (Class, String) {
-    let asks = ["resource limit exceeded", "exceeds the limit", "limit of", "memory minimum size", "exceeds memory limits"];
+    let asks =
+        ["resource limit exceeded", "exceeds the limit", "limit of", "memory minimum size", "exceeds memory limits"];
     if asks.iter().any(|ask| cause.contains(ask)) {
         return (Class::Quota, format!("asks for more than a plugin may have: {cause}"));
     }

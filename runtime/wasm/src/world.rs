@@ -119,13 +119,13 @@ fn interface(name: &str) -> Option<(&str, &str)> {
 }
 
 fn check_wasi(surface: &Surface, name: &str) -> Result<(), Error> {
-    let wasi: Vec<&str> = surface.imports.iter().map(String::as_str).filter(|import| import.starts_with("wasi:")).collect();
+    let wasi: Vec<&str> =
+        surface.imports.iter().map(String::as_str).filter(|import| import.starts_with("wasi:")).collect();
     if wasi.is_empty() {
         return Ok(());
     }
     let message = format!("plugin `{name}` imports WASI, which plugins do not get: {}", list(&wasi));
-    Err(Error::config(&codes::WASI, message)
-        .help("build it for wasm32-unknown-unknown, or stub these imports out"))
+    Err(Error::config(&codes::WASI, message).help("build it for wasm32-unknown-unknown, or stub these imports out"))
 }
 
 fn check_versions(surface: &Surface, name: &str) -> Result<(), Error> {
@@ -142,7 +142,8 @@ fn check_versions(surface: &Surface, name: &str) -> Result<(), Error> {
 }
 
 fn check_world(surface: &Surface, name: &str) -> Result<(), Error> {
-    let has = |wanted: &str| surface.exports.iter().any(|export| interface(export).is_some_and(|(name, _)| name == wanted));
+    let has =
+        |wanted: &str| surface.exports.iter().any(|export| interface(export).is_some_and(|(name, _)| name == wanted));
     let message = match surface.world {
         Some("transform") => return Ok(()),
         Some(other) => format!("plugin `{name}` has the world `{other}`, and this version runs only `transform`"),
@@ -242,7 +243,8 @@ fn list(names: &[&str]) -> String {
     if names.is_empty() {
         return "nothing".to_owned();
     }
-    let mut text: Vec<String> = names.iter().take(NAMES_SHOWN_MAX).map(|name| format!("`{}`", shown(name, 128))).collect();
+    let mut text: Vec<String> =
+        names.iter().take(NAMES_SHOWN_MAX).map(|name| format!("`{}`", shown(name, 128))).collect();
     if names.len() > NAMES_SHOWN_MAX {
         text.push(format!("{} more", names.len() - NAMES_SHOWN_MAX));
     }

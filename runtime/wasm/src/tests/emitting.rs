@@ -98,19 +98,14 @@ fn a_derivation_without_new_columns_takes_no_data() {
     let made = call(good, json!({}), 2).expect("it projects");
     assert_eq!((made.ids(), made.batches[0].1.num_columns()), (vec![0, 1], 1));
     let data = message(&[1, 2]);
-    let bad = guest(columns(), &[&rows(&[0]), &data], |at| {
-        of("extend", &[0, 7, 0, 0, 0, at[0], 1, at[1], len(&data)])
-    });
+    let bad = guest(columns(), &[&rows(&[0]), &data], |at| of("extend", &[0, 7, 0, 0, 0, at[0], 1, at[1], len(&data)]));
     assert_eq!(code(call(bad, json!({}), 2)), "RDE0311");
 }
 
 #[test]
 fn several_outputs_keep_call_order_each() {
     let mut two = Guest::process("");
-    two.outputs = vec![
-        ("a".to_owned(), 1, Columns::SameAs(0)),
-        ("b".to_owned(), 1, Columns::SameAs(0)),
-    ];
+    two.outputs = vec![("a".to_owned(), 1, Columns::SameAs(0)), ("b".to_owned(), 1, Columns::SameAs(0))];
     let mask = two.data(&[0b01]);
     two.on_process = format!(
         "(call $forward (i32.const 1)) (call $keep (i32.const 0) (i32.const {mask}) (i32.const 1))
@@ -139,21 +134,28 @@ fn wrong_calls_break_the_contract_and_give_nothing() {
         ("long bitmap", guest(same(), &[&[1, 0]], |at| of("keep", &[0, at[0], 2]))),
         ("bits past the last row", guest(same(), &[&[0b100]], |at| of("keep", &[0, at[0], 1]))),
         ("row past the last", guest(same(), &[&rows(&[2])], |at| of("pick", &[0, at[0], 1]))),
-        ("other columns in reuse", guest(derived(None), &[&rows(&[1, 0]), &data], |at| {
-            of("extend", &[0, 7, 0, 0, 0, at[0], 2, at[1], bytes])
-        })),
-        ("fewer columns in reuse", guest(derived(None), &[&rows(&[0]), &data], |at| {
-            of("extend", &[0, 7, 0, 0, 0, at[0], 1, at[1], bytes])
-        })),
-        ("extend on a full output", guest(full(), &[&rows(&[0, 1]), &data], |at| {
-            of("extend", &[0, 7, 0, 0, 0, at[0], 2, at[1], bytes])
-        })),
-        ("more new rows than kept", guest(derived(None), &[&rows(&[0, 1]), &long], |at| {
-            of("extend", &[0, 7, 0, 0, 0, at[0], 2, at[1], len(&long)])
-        })),
-        ("no data for new columns", guest(derived(None), &[&rows(&[0, 1])], |at| {
-            of("extend", &[0, 7, 0, 0, 0, at[0], 2, 0, 0])
-        })),
+        (
+            "other columns in reuse",
+            guest(derived(None), &[&rows(&[1, 0]), &data], |at| of("extend", &[0, 7, 0, 0, 0, at[0], 2, at[1], bytes])),
+        ),
+        (
+            "fewer columns in reuse",
+            guest(derived(None), &[&rows(&[0]), &data], |at| of("extend", &[0, 7, 0, 0, 0, at[0], 1, at[1], bytes])),
+        ),
+        (
+            "extend on a full output",
+            guest(full(), &[&rows(&[0, 1]), &data], |at| of("extend", &[0, 7, 0, 0, 0, at[0], 2, at[1], bytes])),
+        ),
+        (
+            "more new rows than kept",
+            guest(derived(None), &[&rows(&[0, 1]), &long], |at| {
+                of("extend", &[0, 7, 0, 0, 0, at[0], 2, at[1], len(&long)])
+            }),
+        ),
+        (
+            "no data for new columns",
+            guest(derived(None), &[&rows(&[0, 1])], |at| of("extend", &[0, 7, 0, 0, 0, at[0], 2, 0, 0])),
+        ),
         ("cut data", guest(full(), &[&data], |at| of("message", &[0, 7, at[0], bytes - 8]))),
         ("trailing data", guest(full(), &[&trailing], |at| of("message", &[0, 7, at[0], len(&trailing)]))),
         ("no data", guest(full(), &[], |_| of("message", &[0, 7, 0, 0]))),

@@ -16,7 +16,11 @@ pub(crate) const OK: u32 = 0;
 /// The columns of an output.
 pub(crate) enum Columns {
     SameAs(u32),
-    Derived { input: u32, reuse: Option<Vec<u32>>, added: Option<Schema> },
+    Derived {
+        input: u32,
+        reuse: Option<Vec<u32>>,
+        added: Option<Schema>,
+    },
     Full(Schema),
     /// Whatever bytes, as `full`.
     FullBytes(Vec<u8>),

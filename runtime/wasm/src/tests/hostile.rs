@@ -22,7 +22,10 @@ fn attack(guest: Guest) -> (&'static str, Value, String) {
     });
     assert_eq!(bench.budget.used(), 0, "nothing stays charged");
     // The same host runs the next plugin.
-    let good = Bench { host: bench.host.clone(), ..Bench::new(&Guest::process("(call $forward (i32.const 0)) (i32.const 0)").component()) };
+    let good = Bench {
+        host: bench.host.clone(),
+        ..Bench::new(&Guest::process("(call $forward (i32.const 0)) (i32.const 0)").component())
+    };
     let mut runner = good.open(json!({})).expect("a good guest opens");
     assert_eq!(run(&mut runner, batch(1)).expect("a good guest runs").ids(), [0]);
     let detail = error.detail_text().map(|detail| serde_json::from_str(detail).expect("the detail is JSON"));
@@ -44,7 +47,12 @@ fn a_loop_in_any_export_is_interrupted() {
         ("open", with(|guest| guest.on_open = SPIN.to_owned())),
         ("process", with(|guest| guest.on_process = SPIN.to_owned())),
         ("end-of-input", with(|guest| guest.on_end = SPIN.to_owned())),
-        ("process", with(|guest| guest.on_realloc = "(if (i32.gt_u (local.get $size) (i32.const 400)) (then (loop (br 0))))".to_owned())),
+        (
+            "process",
+            with(|guest| {
+                guest.on_realloc = "(if (i32.gt_u (local.get $size) (i32.const 400)) (then (loop (br 0))))".to_owned()
+            }),
+        ),
     ];
     for (export, guest) in guests {
         let (code, detail, message) = attack(guest);
@@ -86,7 +94,8 @@ fn tables_and_stacks_are_bounded() {
     let table = with(|guest| guest.fields = "(table 100001 funcref)".to_owned());
     assert_eq!(attack(table).0, "RDE0315");
     let deep = with(|guest| {
-        guest.fields = "(func $deep (param i64) (result i64) (i64.add (call $deep (local.get 0)) (i64.const 1)))".to_owned();
+        guest.fields =
+            "(func $deep (param i64) (result i64) (i64.add (call $deep (local.get 0)) (i64.const 1)))".to_owned();
         guest.on_process = "(drop (call $deep (i64.const 1))) (i32.const 0)".to_owned();
     });
     let (code, detail, _) = attack(deep);
@@ -123,7 +132,10 @@ fn traps_of_the_guest_say_where_and_what_it_logged_last() {
 fn bad_pointers_break_the_component_abi() {
     let past = with(|guest| guest.on_process = "(i32.const 0xfffffff8)".to_owned());
     assert_eq!(attack(past).0, "RDE0311");
-    let realloc = with(|guest| guest.on_realloc = "(if (i32.gt_u (local.get $size) (i32.const 400)) (then (return (i32.const 0xffffff00))))".to_owned());
+    let realloc = with(|guest| {
+        guest.on_realloc =
+            "(if (i32.gt_u (local.get $size) (i32.const 400)) (then (return (i32.const 0xffffff00))))".to_owned()
+    });
     assert_eq!(attack(realloc).0, "RDE0311");
     let odd = with(|guest| guest.on_describe = Some("(i32.const 3)".to_owned()));
     assert_eq!(attack(odd).0, "RDE0311");
@@ -162,7 +174,10 @@ fn an_output_schema_that_lies_is_refused_at_bind() {
 fn descriptions_of_any_size_and_shape_are_taken() {
     let large = with(|guest| {
         guest.pages = 40;
-        guest.on_describe = Some("(i32.store (i32.const 512) (i32.const 0)) (i32.store (i32.const 516) (i32.const 1048577)) (i32.const 512)".to_owned());
+        guest.on_describe = Some(
+            "(i32.store (i32.const 512) (i32.const 0)) (i32.store (i32.const 516) (i32.const 1048577)) (i32.const 512)"
+                .to_owned(),
+        );
     });
     let (code, _, message) = attack(large);
     assert_eq!(code, "RDE0311");

@@ -107,7 +107,10 @@ fn output_max_counts_what_the_guest_sends_and_what_the_host_copies() {
     let made = run(&mut runner, batch(100)).expect("1,200 bytes are within");
     assert_eq!(made.ids(), vec![0; 100]);
     let error = run(&mut runner, batch(101)).err().expect("1,212 bytes are not");
-    assert_eq!((error.code(), error.message()), ("RDE0316", "plugin `guest`: batch 2 emitted more than 1200B (`output_max`)"));
+    assert_eq!(
+        (error.code(), error.message()),
+        ("RDE0316", "plugin `guest`: batch 2 emitted more than 1200B (`output_max`)")
+    );
 }
 
 #[test]
@@ -134,9 +137,8 @@ fn amplification_is_stopped_before_anything_is_copied() {
 fn transfer_max_bounds_one_host_call() {
     let max = Limits::default().transfer_max;
     let keep = |len: usize| {
-        let mut guest = Guest::process(&format!(
-            "(call $keep (i32.const 0) (i32.const 0) (i32.const {len})) (i32.const 0)"
-        ));
+        let mut guest =
+            Guest::process(&format!("(call $keep (i32.const 0) (i32.const 0) (i32.const {len})) (i32.const 0)"));
         guest.pages = 1100;
         let error = call(guest, json!({ "limits": { "memory_max": "128MiB" } }), 1).err().expect("too long anyway");
         error.code()

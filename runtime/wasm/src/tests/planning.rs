@@ -57,10 +57,8 @@ fn every_fault_of_the_fields_is_found_at_once() {
         "limits": { "memory_max": "5GiB", "output_max": "2GiB", "time_max": "0ms" }
     });
     let errors = WasmPlan::parse(&fields(value, &["/config/key"]), None).err().expect("it is all wrong").into_vec();
-    let mut places: Vec<(&str, &str)> = errors
-        .iter()
-        .map(|error| (error.code(), error.place().map_or("", |place| place.pointer.as_str())))
-        .collect();
+    let mut places: Vec<(&str, &str)> =
+        errors.iter().map(|error| (error.code(), error.place().map_or("", |place| place.pointer.as_str()))).collect();
     places.sort_unstable();
     let expected = [
         ("RDE0321", "/config/key"),
@@ -76,14 +74,18 @@ fn every_fault_of_the_fields_is_found_at_once() {
 
 #[test]
 fn limits_are_taken_up_to_their_ceilings() {
-    let value = json!({ "plugin": "p", "limits": { "memory_max": "4GiB", "output_max": "2047MiB", "time_max": "1ms" } });
+    let value =
+        json!({ "plugin": "p", "limits": { "memory_max": "4GiB", "output_max": "2047MiB", "time_max": "1ms" } });
     assert!(WasmPlan::parse(&fields(value, &[]), None).is_ok());
 }
 
 #[test]
 fn the_configuration_must_fit_the_plugins_schema() {
     let mut guest = Guest::new();
-    guest.describe = guest.describe.replace(r#""config_schema":{}"#, r#""config_schema":{"properties":{"scale":{"type":"number"}},"additionalProperties":false}"#);
+    guest.describe = guest.describe.replace(
+        r#""config_schema":{}"#,
+        r#""config_schema":{"properties":{"scale":{"type":"number"}},"additionalProperties":false}"#,
+    );
     let bench = Bench::new(&guest.component());
     assert!(bench.open(json!({ "config": { "scale": 2 } })).is_ok());
     let errors = bench.open(json!({ "config": { "scale": "x", "sclae": 1 } })).err().expect("two faults");
@@ -94,7 +96,8 @@ fn the_configuration_must_fit_the_plugins_schema() {
 
 #[test]
 fn named_ports_come_from_the_plugin() {
-    let mut guest = Guest::new().describing(r#","inputs":[{"name":"left"},{"name":"right"}],"outputs":[{"name":"ok"},{"name":"late"}]"#);
+    let mut guest = Guest::new()
+        .describing(r#","inputs":[{"name":"left"},{"name":"right"}],"outputs":[{"name":"ok"},{"name":"late"}]"#);
     guest.columns = vec![None, Some(vec![0])];
     guest.outputs = vec![
         ("ok".to_owned(), 1, Columns::SameAs(0)),
@@ -104,10 +107,8 @@ fn named_ports_come_from_the_plugin() {
     let mut plan = discovered(&bench);
     assert_eq!(plan.inputs(), Inputs::Ports(vec!["left".to_owned(), "right".to_owned()]));
     // Given in any order, found by name.
-    let other: SchemaRef = Arc::new(Schema::new(vec![
-        Field::new("a", DataType::Int32, true),
-        Field::new("b", DataType::Utf8View, true),
-    ]));
+    let other: SchemaRef =
+        Arc::new(Schema::new(vec![Field::new("a", DataType::Int32, true), Field::new("b", DataType::Utf8View, true)]));
     let outputs = bound(&mut plan, &[shape("right", Shape::Known(other)), shape("left", Shape::Known(columns()))]);
     let late: SchemaRef = Arc::new(Schema::new(vec![Field::new("b", DataType::Utf8View, true)]));
     let expected = [

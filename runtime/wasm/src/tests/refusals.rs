@@ -20,8 +20,7 @@ fn text(component: &str) -> Vec<u8> {
 }
 
 fn exporting(names: &[&str]) -> Vec<u8> {
-    let exports: String =
-        names.iter().map(|name| format!(r#"(export "rde:plugin/{name}" (instance $i))"#)).collect();
+    let exports: String = names.iter().map(|name| format!(r#"(export "rde:plugin/{name}" (instance $i))"#)).collect();
     text(&format!("(component (component $c) (instance $i (instantiate $c)) {exports})"))
 }
 
@@ -78,9 +77,8 @@ fn imports_that_the_host_does_not_give_are_listed() {
     let exports = r#"(component $c) (instance $i (instantiate $c))
         (export "rde:plugin/lifecycle@0.1.0" (instance $i)) (export "rde:plugin/processor@0.1.0" (instance $i))"#;
     let import = |imports: &str| refused(&text(&format!("(component {imports} {exports})")));
-    let (code, message) = import(
-        r#"(import "wasi:cli/environment@0.2.0" (instance)) (import "wasi:io/streams@0.2.0" (instance))"#,
-    );
+    let (code, message) =
+        import(r#"(import "wasi:cli/environment@0.2.0" (instance)) (import "wasi:io/streams@0.2.0" (instance))"#);
     assert_eq!(code, "RDE0307");
     assert!(message.contains("`wasi:cli/environment@0.2.0`, `wasi:io/streams@0.2.0`"), "{message}");
     let (code, message) = import(r#"(import "rde:plugin/metrics@0.1.0" (instance (export "add" (func))))"#);
