@@ -12,6 +12,8 @@ use rde_core::{Payload, Rejected};
 
 /// Bytes kept of a row that was larger than `row_bytes_max`.
 pub(crate) const PAYLOAD_CUT: usize = 64 * 1024;
+/// Bytes of offsets, numbers and validity of a batch of one row; more rows have less each.
+const FIXED_BYTES: usize = 96;
 
 static SCHEMA: LazyLock<SchemaRef> = LazyLock::new(|| {
     let utf8 = |name: &str, nullable: bool| Field::new(name, DataType::Utf8, nullable);
@@ -44,21 +46,46 @@ pub(crate) struct Origin<'a> {
     pub row_bytes_max: usize,
 }
 
+/// A rejected row with its payload in the form it is kept in.
+#[derive(Debug)]
+pub(crate) struct ErrorRow {
+    rejected: Rejected,
+    payload: Option<Vec<u8>>,
+    format: Option<&'static str>,
+}
+
+impl ErrorRow {
+    /// Encodes the payload, so that the batch it came from is not held.
+    pub fn new(origin: Origin<'_>, mut rejected: Rejected) -> ErrorRow {
+        let (payload, format) = payload(origin, std::mem::replace(&mut rejected.payload, Payload::None));
+        ErrorRow { rejected, payload, format }
+    }
+
+    /// Returns its bytes in a batch.
+    pub fn bytes(&self, origin: Origin<'_>) -> usize {
+        let Rejected { code, message, position, plugin, detail, .. } = &self.rejected;
+        let texts =
+            [Some(&**code), Some(message), position.as_deref(), plugin.as_deref(), detail.as_deref(), self.format];
+        let texts: usize = texts.into_iter().flatten().map(str::len).sum();
+        let fixed = FIXED_BYTES + origin.pipeline.len() + origin.operator.len();
+        fixed + texts + self.payload.as_ref().map_or(0, Vec::len)
+    }
+}
+
 /// Makes the batch of some rejected rows.
-pub(crate) fn error_rows(origin: Origin<'_>, rows: &[Rejected]) -> Result<RecordBatch, ArrowError> {
+pub(crate) fn error_rows(origin: Origin<'_>, rows: &[ErrorRow]) -> Result<RecordBatch, ArrowError> {
     let mut texts: [StringBuilder; 8] = std::array::from_fn(|_| StringBuilder::new());
     let mut payloads = BinaryBuilder::new();
     let mut attempts = Int32Builder::new();
     let mut times = TimestampMicrosecondBuilder::new().with_timezone("UTC");
-    for row in rows {
-        let (payload, format) = payload(origin, &row.payload);
-        payloads.append_option(payload);
+    for ErrorRow { rejected: row, payload, format } in rows {
+        payloads.append_option(payload.as_deref());
         let [pipeline, operator, code, message, payload_format, position, plugin, detail] = &mut texts;
         pipeline.append_value(origin.pipeline);
         operator.append_value(origin.operator);
         code.append_value(&row.code);
         message.append_value(&row.message);
-        payload_format.append_option(format);
+        payload_format.append_option(*format);
         position.append_option(row.position.as_deref());
         plugin.append_option(row.plugin.as_deref());
         detail.append_option(row.detail.as_deref());
@@ -74,14 +101,17 @@ pub(crate) fn error_rows(origin: Origin<'_>, rows: &[Rejected]) -> Result<Record
 }
 
 /// Returns the bytes of a payload and their format. A row that has no IPC form is left out rather than losing its error.
-fn payload(origin: Origin<'_>, payload: &Payload) -> (Option<Vec<u8>>, Option<&'static str>) {
+fn payload(origin: Origin<'_>, payload: Payload) -> (Option<Vec<u8>>, Option<&'static str>) {
     match payload {
         Payload::None => (None, None),
-        Payload::Bytes(bytes, format) if bytes.len() > origin.row_bytes_max => {
-            (Some(bytes[..bytes.len().min(PAYLOAD_CUT)].to_vec()), Some(format))
+        Payload::Bytes(mut bytes, format) => {
+            if bytes.len() > origin.row_bytes_max {
+                bytes.truncate(PAYLOAD_CUT);
+                bytes.shrink_to_fit();
+            }
+            (Some(bytes), Some(format))
         }
-        Payload::Bytes(bytes, format) => (Some(bytes.clone()), Some(format)),
-        Payload::Row(batch, row) => match rde_ipc::encode_row_stream(batch, *row) {
+        Payload::Row(batch, row) => match rde_ipc::encode_row_stream(&batch, row) {
             Ok(bytes) => (Some(bytes), Some("arrow")),
             Err(error) => {
                 tracing::warn!(operator = origin.operator, %error, "failed row has no payload");
@@ -97,12 +127,17 @@ mod tests {
     use arrow::datatypes::Int32Type;
 
     use super::*;
+    use crate::outputs::batch_bytes;
 
     fn check(row_bytes_max: usize, payload: Payload) -> RecordBatch {
         let origin = Origin { pipeline: "p", operator: "o", now_micros: 7, row_bytes_max };
         let mut rejected = Rejected::new("RDE0511", "bad", payload);
         rejected.attempt = 3;
-        error_rows(origin, &[rejected, Rejected::new("x", "worse", Payload::None)]).expect("the columns fit the schema")
+        let rows = [rejected, Rejected::new("x", "worse", Payload::None)].map(|row| ErrorRow::new(origin, row));
+        let batch = error_rows(origin, &rows).expect("the columns fit the schema");
+        let estimated: usize = rows.iter().map(|row| row.bytes(origin)).sum();
+        assert!(batch_bytes(&batch) <= estimated, "{} {estimated}", batch_bytes(&batch));
+        batch
     }
 
     #[test]

@@ -7,9 +7,11 @@
 //! Not here: operators over whole inputs (`whole.rs`), which rows are set aside (`rejects.rs`).
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use futures::FutureExt;
 use rde_core::{Barrier, Epoch, Error, EventTime, Flow, Message, Output, SchemaVersion, Staged, State, Transform};
 
 use crate::codes;
@@ -18,7 +20,7 @@ use crate::counters::OperatorCounters;
 use crate::inputs::{Incoming, Inputs};
 use crate::outputs::{Outputs, batch_bytes};
 use crate::rejects::Rejects;
-use crate::shared::{Halt, Shared};
+use crate::shared::{Halt, Shared, panicked};
 
 /// One lane of a chain.
 pub(crate) struct Lane {
@@ -28,6 +30,8 @@ pub(crate) struct Lane {
     steps: Vec<Step>,
     /// The last barrier heard.
     epoch: Epoch,
+    /// The step that was called last, to be named if it panics.
+    current: usize,
 }
 
 /// One operator of the chain, with what it staged and nobody has taken yet.
@@ -94,18 +98,24 @@ impl Step {
 impl Lane {
     /// Makes a lane of at least one step.
     pub fn new(shared: Arc<Shared>, lane: usize, inputs: Inputs, steps: Vec<Step>, epoch: Epoch) -> Lane {
-        Lane { shared, lane, inputs, steps, epoch }
+        Lane { shared, lane, inputs, steps, epoch, current: 0 }
     }
 
-    /// Runs until the inputs end, a drain or the run's stop; closes every operator in any case.
+    /// Runs until the inputs end, a drain or the run's stop; closes every operator in any case, also after a panic.
     pub async fn run(mut self) -> Result<(), Halt> {
-        let worked = self.work().await;
-        let mut closed = Ok(());
+        let mut result = match AssertUnwindSafe(self.work()).catch_unwind().await {
+            Ok(worked) => worked,
+            Err(panic) => Err(Halt::Failed(panicked(&self.steps[self.current].counters.id, &*panic))),
+        };
         for step in &mut self.steps {
-            let result = step.transform.close().map_err(|error| Halt::Failed(error.in_operator(&step.counters.id)));
-            closed = closed.and(result);
+            let id = &step.counters.id;
+            let closed = match catch_unwind(AssertUnwindSafe(|| step.transform.close())) {
+                Ok(closed) => closed.map_err(|error| error.in_operator(id)),
+                Err(panic) => Err(panicked(id, &*panic)),
+            };
+            result = result.and(closed.map_err(Halt::Failed));
         }
-        worked.and(closed)
+        result
     }
 
     async fn work(&mut self) -> Result<(), Halt> {
@@ -205,10 +215,7 @@ impl Lane {
             }
             Staged::Rejected(rejected) => {
                 let step = &mut self.steps[at];
-                step.rejects.take(rejected)?;
-                if step.rejects.is_full()
-                    && let Some(errors) = step.rejects.drain()?
-                {
+                if let Some(errors) = step.rejects.take(rejected)? {
                     let port = step.outputs.errors();
                     step.outputs.batch(port, errors).await?;
                 }
@@ -230,6 +237,7 @@ impl Lane {
 
     /// Calls an operator until it does not ask for a repetition; what it staged then stands.
     async fn step(&mut self, at: usize, call: Call<'_>) -> Result<(), Halt> {
+        self.current = at;
         let Lane { shared, steps, lane, .. } = self;
         let step = &mut steps[at];
         if let (Call::Batch(_, batch), true) = (&call, shared.trace.is_some()) {
@@ -285,6 +293,7 @@ impl Lane {
     }
 
     fn answer(&mut self, at: usize, epoch: Epoch, ended: bool) -> Result<(), Halt> {
+        self.current = at;
         let step = &mut self.steps[at];
         let state = step.transform.save(epoch).map_err(|error| error.in_operator(&step.counters.id))?;
         let part = match state {

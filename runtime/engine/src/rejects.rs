@@ -7,16 +7,16 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use arrow::array::RecordBatch;
-use rde_core::{Code, Error, OnError, Payload, Rejected};
+use rde_core::{Code, Error, OnError, Rejected};
 
 use crate::codes;
 use crate::counters::OperatorCounters;
-use crate::error_row::{Origin, error_rows};
+use crate::error_row::{ErrorRow, Origin, error_rows};
 use crate::shared::{Shared, lock};
 
 /// Most error rows of one batch.
 const ROWS_MAX: usize = 1024;
-/// Payload bytes at which a batch of error rows is closed.
+/// Most bytes of one batch of error rows, unless a single row has more.
 const BYTES_MAX: usize = 1 << 20;
 
 /// Collects rejected rows.
@@ -24,18 +24,22 @@ pub(crate) struct Rejects {
     shared: Arc<Shared>,
     counters: Arc<OperatorCounters>,
     on_error: OnError,
-    rows: Vec<Rejected>,
+    rows: Vec<ErrorRow>,
     bytes: usize,
+    bytes_max: usize,
 }
 
 impl Rejects {
     /// Makes an empty collection.
     pub fn new(shared: Arc<Shared>, counters: Arc<OperatorCounters>, on_error: OnError) -> Rejects {
-        Rejects { shared, counters, on_error, rows: Vec::new(), bytes: 0 }
+        // A batch of error rows is a message like any other, so it must fit into the memory of small pipelines too.
+        let bytes_max = BYTES_MAX.min(shared.settings.memory_max.bytes() / 2);
+        Rejects { shared, counters, on_error, rows: Vec::new(), bytes: 0, bytes_max }
     }
 
-    /// Takes a row; refuses it where the policy is to fail.
-    pub fn take(&mut self, rejected: Rejected) -> Result<(), Error> {
+    /// Takes a row; refuses it where the policy is to fail. Returns the error rows collected before, if they are to be sent
+    /// first.
+    pub fn take(&mut self, rejected: Rejected) -> Result<Option<RecordBatch>, Error> {
         match self.on_error {
             OnError::Fail => {
                 self.counters.rows_rejected.add(1);
@@ -52,23 +56,19 @@ impl Rejects {
                         "rows skipped"
                     );
                 }
-                Ok(())
+                Ok(None)
             }
             OnError::DeadLetter => {
                 self.counters.rows_rejected.add(1);
-                self.bytes += match &rejected.payload {
-                    Payload::Bytes(bytes, _) => bytes.len(),
-                    Payload::Row(..) | Payload::None => 0,
-                };
-                self.rows.push(rejected);
-                Ok(())
+                let row = ErrorRow::new(self.origin(), rejected);
+                let bytes = row.bytes(self.origin());
+                let full = self.rows.len() >= ROWS_MAX || self.bytes.saturating_add(bytes) > self.bytes_max;
+                let before = if full { self.drain()? } else { None };
+                self.bytes += bytes;
+                self.rows.push(row);
+                Ok(before)
             }
         }
-    }
-
-    /// Returns whether enough rows are collected to send them.
-    pub fn is_full(&self) -> bool {
-        self.rows.len() >= ROWS_MAX || self.bytes >= BYTES_MAX
     }
 
     /// Returns what is collected as a batch of error rows.
@@ -76,18 +76,21 @@ impl Rejects {
         if self.rows.is_empty() {
             return Ok(None);
         }
-        let origin = Origin {
-            pipeline: &self.shared.pipeline,
-            operator: &self.counters.id,
-            now_micros: self.shared.runtime.clock.now_micros(),
-            row_bytes_max: self.shared.settings.row_bytes_max.bytes(),
-        };
-        let batch = error_rows(origin, &self.rows).map_err(|error| {
+        let batch = error_rows(self.origin(), &self.rows).map_err(|error| {
             Error::internal(&codes::CONTRACT, "error rows do not fit their schema").caused_by(error)
         })?;
         self.rows.clear();
         self.bytes = 0;
         Ok(Some(batch))
+    }
+
+    fn origin(&self) -> Origin<'_> {
+        Origin {
+            pipeline: &self.shared.pipeline,
+            operator: &self.counters.id,
+            now_micros: self.shared.runtime.clock.now_micros(),
+            row_bytes_max: self.shared.settings.row_bytes_max.bytes(),
+        }
     }
 }
 

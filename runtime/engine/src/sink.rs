@@ -4,8 +4,11 @@
 //! the barrier go to the sink's `errors` output.
 //! Invariant: what is neither in a reported `Prepared` nor given up by the coordinator is abandoned before the lane ends.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
+use futures::FutureExt;
 use rde_core::{Barrier, Epoch, Error, Message, Output, Prepared, SinkWriter, Staged, Written};
 
 use crate::codes;
@@ -14,7 +17,7 @@ use crate::counters::OperatorCounters;
 use crate::inputs::{Incoming, Inputs};
 use crate::outputs::Outputs;
 use crate::rejects::Rejects;
-use crate::shared::{Halt, Shared};
+use crate::shared::{Halt, Shared, panicked};
 
 /// One lane of a sink.
 pub(crate) struct SinkLane {
@@ -25,6 +28,8 @@ pub(crate) struct SinkLane {
     counters: Arc<OperatorCounters>,
     outputs: Outputs,
     rejects: Rejects,
+    /// Full batches of error rows that are still to be sent.
+    full: Vec<RecordBatch>,
     member: usize,
     /// Its part of the graph completes no epoch before its end: a drain commits nothing here.
     withheld: bool,
@@ -54,6 +59,7 @@ impl SinkLane {
             counters: outputs.counters.clone(),
             outputs,
             rejects,
+            full: Vec::new(),
             member,
             withheld,
             out: Output::new(),
@@ -65,11 +71,21 @@ impl SinkLane {
 
     /// Runs until the inputs end, a drain or the run's stop.
     pub async fn run(mut self) -> Result<(), Halt> {
-        let worked = self.work().await;
-        if worked.is_err() {
-            self.abandon().await?;
+        let worked = match AssertUnwindSafe(self.work()).catch_unwind().await {
+            Ok(worked) => worked,
+            Err(panic) => Err(Halt::Failed(panicked(&self.counters.id, &*panic))),
+        };
+        // The first error is the one to be seen; one of the clean-up matters only if there is no other.
+        match worked {
+            Ok(()) => Ok(()),
+            Err(Halt::Stopped) => self.abandon().await,
+            Err(Halt::Failed(error)) => {
+                if let Err(Halt::Failed(second)) = self.abandon().await {
+                    tracing::warn!(operator = &*self.counters.id, error = ?second, "sink did not clean up");
+                }
+                Err(Halt::Failed(error))
+            }
         }
-        worked
     }
 
     async fn work(&mut self) -> Result<(), Halt> {
@@ -105,7 +121,7 @@ impl SinkLane {
     }
 
     /// Writes one batch.
-    async fn write(&mut self, batch: arrow::array::RecordBatch) -> Result<(), Halt> {
+    async fn write(&mut self, batch: RecordBatch) -> Result<(), Halt> {
         let rows = batch.num_rows() as u64;
         self.counters.taken(self.lane, rows, 0);
         self.unprepared += rows;
@@ -204,17 +220,19 @@ impl SinkLane {
                 return (aside, Err(Error::internal(&codes::CONTRACT, message).into()));
             };
             aside += 1;
-            if let Err(error) = self.rejects.take(rejected) {
-                return (aside, Err(error.into()));
+            match self.rejects.take(rejected) {
+                Ok(full) => self.full.extend(full),
+                Err(error) => return (aside, Err(error.into())),
             }
         }
         (aside, Ok(()))
     }
 
     async fn send_errors(&mut self) -> Result<(), Halt> {
-        match self.rejects.drain()? {
-            Some(errors) => self.outputs.batch(self.outputs.errors(), errors).await,
-            None => Ok(()),
+        let last = self.rejects.drain()?;
+        for errors in self.full.drain(..).chain(last) {
+            self.outputs.batch(self.outputs.errors(), errors).await?;
         }
+        Ok(())
     }
 }

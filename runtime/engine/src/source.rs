@@ -204,10 +204,10 @@ async fn send(
     match item {
         Staged::Schema(port, schema, cause) => outputs.schema(port, &schema, cause).await,
         Staged::Batch(port, batch) => outputs.batch(port, batch).await,
-        Staged::Rejected(rejected) => {
-            rejects.take(rejected)?;
-            if rejects.is_full() { send_errors(outputs, rejects).await } else { Ok(()) }
-        }
+        Staged::Rejected(rejected) => match rejects.take(rejected)? {
+            Some(errors) => outputs.batch(outputs.errors(), errors).await,
+            None => Ok(()),
+        },
         Staged::Watermark(at) if Some(at) > *watermark => {
             *watermark = Some(at);
             outputs.to_all(&Message::Watermark(at)).await

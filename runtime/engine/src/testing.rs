@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -102,6 +102,8 @@ pub struct TestPlan {
     /// Sources: the outputs after `wanted`.
     pub narrowed: Option<Vec<OutputShape>>,
     pub seen: Arc<Mutex<Vec<(String, String)>>>,
+    /// How many transforms of this plan were closed.
+    pub closed: Arc<AtomicUsize>,
     pub open: Box<dyn FnOnce(OpenContext) -> Result<Operator> + Send>,
     asked: bool,
 }
@@ -127,6 +129,7 @@ impl TestPlan {
             wanted: Vec::new(),
             narrowed: None,
             seen: Arc::default(),
+            closed: Arc::default(),
             open: Box::new(open),
             asked: false,
         }
@@ -268,11 +271,17 @@ pub type OnBatch = Arc<dyn Fn(&RecordBatch, usize, &mut Output) -> Result<Flow> 
 
 /// Makes a transform plan of a closure that is called for `batch` and `more`.
 pub fn transform(lanes: Lanes, on_batch: OnBatch) -> Box<TestPlan> {
-    Box::new(TestPlan::new(&["in"], one_output(schema()), lanes, move |ctx| {
-        let lane =
-            |_| -> Box<dyn Transform> { Box::new(Scripted { on_batch: on_batch.clone(), batch: None, calls: 0 }) };
+    let closed: Arc<AtomicUsize> = Arc::default();
+    let counter = closed.clone();
+    let mut plan = TestPlan::new(&["in"], one_output(schema()), lanes, move |ctx| {
+        let lane = |_| -> Box<dyn Transform> {
+            let (on_batch, closed) = (on_batch.clone(), counter.clone());
+            Box::new(Scripted { on_batch, batch: None, calls: 0, closed })
+        };
         Ok(Operator::Transform((0..ctx.lanes).map(lane).collect()))
-    }))
+    });
+    plan.closed = closed;
+    Box::new(plan)
 }
 
 /// Passes batches on.
@@ -287,6 +296,7 @@ struct Scripted {
     on_batch: OnBatch,
     batch: Option<RecordBatch>,
     calls: usize,
+    closed: Arc<AtomicUsize>,
 }
 
 impl Scripted {
@@ -322,6 +332,7 @@ impl Transform for Scripted {
         Ok(State::None)
     }
     fn close(&mut self) -> Result<()> {
+        self.closed.fetch_add(1, Ordering::SeqCst);
         Ok(())
     }
 }

@@ -156,6 +156,23 @@ fn dead_letters_arrive_at_their_own_sink_and_balance() {
     assert_eq!((target.visible().len(), rejects.visible().len()), (90, 10));
 }
 
+/// Scenario: every row fails and is dead-lettered in a pipeline whose memory holds only a few error rows.
+/// Guarantees: the error rows come in batches that fit.
+#[test]
+fn error_rows_fit_into_a_small_memory() {
+    let settings = Settings { memory_max: ByteSize(2048), ..Settings::default() };
+    let (target, rejects) = (Target::default(), Target::default());
+    let mut line = builder(settings.clone());
+    let source = Numbers { rejects: |_| true, batch_rows: 100, ..Numbers::new(0..100) };
+    line.add_source("in", "numbers", source.plan(), OperatorOptions::default());
+    line.add_sink("out", "target", target.plan(), OperatorOptions::default());
+    line.add_sink("rejects", "target", rejects.plan(), OperatorOptions::default());
+    line.connect("in", "out").connect("in.errors", "rejects");
+    let report = block_on(PipelineEngine::new(runtime()).run(build(line, &settings), RunControl::new()));
+    assert_eq!(report.status, Status::Completed, "{:?}", report.error);
+    assert_eq!(rejects.state().codes.len(), 100);
+}
+
 #[test]
 fn an_operators_error_fails_the_run_and_nothing_is_committed() {
     let target = Target::default();
@@ -182,6 +199,25 @@ fn a_panic_fails_the_run_and_never_hangs() {
     assert_eq!((error.code(), error.kind()), ("RDE0701", ErrorKind::Internal));
     assert_eq!(error.message(), "operator `t` panicked: boom at 10");
     assert_eq!(target.state().abandoned, 1);
+}
+
+/// Scenario: the second of two fused operators panics.
+/// Guarantees: the error names it, and both are closed.
+#[test]
+fn a_panic_in_a_chain_closes_every_operator() {
+    let (settings, target) = (Settings::default(), Target::default());
+    let panicking: OnBatch = Arc::new(|_, _, _| panic!("boom"));
+    let (first, second) = (transform(Lanes::One, pass()), transform(Lanes::One, panicking));
+    let closed = [first.closed.clone(), second.closed.clone()];
+    let mut line = builder(settings.clone());
+    line.add_source("in", "numbers", Numbers::new(0..10).plan(), OperatorOptions::default());
+    line.add_transform("first", "scripted", first, OperatorOptions::default());
+    line.add_transform("second", "scripted", second, OperatorOptions::default());
+    line.add_sink("out", "target", target.plan(), OperatorOptions::default());
+    line.connect("in", "first").connect("first", "second").connect("second", "out");
+    let report = block_on(PipelineEngine::new(runtime()).run(build(line, &settings), RunControl::new()));
+    assert_eq!(report.error.expect("it panicked").operator(), Some("second"));
+    assert_eq!(closed.map(|count| count.load(Ordering::SeqCst)), [1, 1]);
 }
 
 #[test]
