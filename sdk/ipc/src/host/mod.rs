@@ -8,15 +8,17 @@ mod check;
 mod decode;
 mod encode;
 mod fuzz;
+mod measure;
 mod pool;
 mod schema;
 mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use decode::{Charge, Decoded, Decoder, ROWS_MAX, Refused};
+pub use decode::{Charge, Decoded, Decoder, Refused};
 pub use encode::{Encoder, Prepared};
 pub use fuzz::fuzz_guest_ipc;
+pub use measure::ROWS_MAX;
 pub use pool::BufferPool;
 pub use schema::{SchemaRules, check_schema, crossing_schema, encode_schema};
 pub use stream::{SpoolReader, SpoolWriter, encode_row_stream};
