@@ -75,9 +75,15 @@ pub(crate) fn read<'r>(root: &Node, registry: &[&'r dyn OperatorSpec], report: &
     let settings = Arc::new(settings(root.get("settings"), report, &mut secrets));
     let mut reader = Reader::new(registry, report, Arc::clone(&settings), root);
     for kind in [Kind::Source, Kind::Transform, Kind::Sink] {
-        if let Some(entry) = root.get(section(kind)) {
-            reader.section(kind, entry);
+        match root.get(section(kind)) {
+            Some(entry) => reader.section(kind, entry),
+            None if kind == Kind::Transform => {}
+            None => reader.incomplete(),
         }
+    }
+    let strangers = || entries.iter().filter(|entry| !is_key(&entry.key.text)).map(|entry| &entry.value);
+    if strangers().any(holds_operators) {
+        reader.incomplete();
     }
     let read = reader.finish();
     secrets.extend(read.secrets);
@@ -88,14 +94,14 @@ pub(crate) fn read<'r>(root: &Node, registry: &[&'r dyn OperatorSpec], report: &
         operators: read.operators,
         edges,
         operators_complete: read.complete,
-        edges_complete: edges_complete && !root.partial,
+        edges_complete: edges_complete && !root.partial && !strangers().any(holds_edges),
     };
     Some(Read { spec, operators: read.places, edges: numbers, secrets })
 }
 
 fn file_keys(root: &Node, entries: &[Entry], report: &mut Report) {
     let names = KEYS.map(|(name, _)| name);
-    for entry in entries.iter().filter(|entry| !names.contains(&entry.key.text.as_str())) {
+    for entry in entries.iter().filter(|entry| !is_key(&entry.key.text)) {
         report
             .add(&codes::UNKNOWN_FIELD, entry.key.span, format!("unknown key `{}`", quote(&entry.key.text)))
             .help(keys_help())
@@ -107,6 +113,19 @@ fn file_keys(root: &Node, entries: &[Entry], report: &mut Report) {
             report.add(&codes::MISSING_FIELD, span, format!("missing key `{name}`")).help(keys_help());
         }
     }
+}
+
+fn is_key(name: &str) -> bool {
+    KEYS.iter().any(|(key, _)| *key == name)
+}
+
+/// A misspelt section: what it holds is not in the graph.
+fn holds_operators(value: &Node) -> bool {
+    value.items().is_some_and(|items| items.iter().any(|item| item.get("id").is_some()))
+}
+
+fn holds_edges(value: &Node) -> bool {
+    value.items().is_some_and(|items| items.iter().any(|item| item.items().is_some()))
 }
 
 fn keys_help() -> String {

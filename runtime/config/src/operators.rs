@@ -31,6 +31,8 @@ pub(crate) struct Reader<'a, 'r> {
     report: &'a mut Report,
     settings: Arc<Settings>,
     ids: HashMap<String, Span>,
+    /// Where an id is in the list of operators.
+    numbers: HashMap<String, usize>,
     schemas: HashMap<(Kind, &'static str), Arc<Value>>,
     done: Entries<'r>,
 }
@@ -66,11 +68,24 @@ impl<'a, 'r> Reader<'a, 'r> {
         root: &Node,
     ) -> Reader<'a, 'r> {
         let done = Entries { operators: Vec::new(), places: Vec::new(), secrets: Vec::new(), complete: !root.partial };
-        Reader { registry, report, settings, ids: HashMap::new(), schemas: HashMap::new(), done }
+        Reader {
+            registry,
+            report,
+            settings,
+            ids: HashMap::new(),
+            numbers: HashMap::new(),
+            schemas: HashMap::new(),
+            done,
+        }
     }
 
     pub(crate) fn finish(self) -> Entries<'r> {
         self.done
+    }
+
+    /// Notes that entries may stand under a key that is not known, or not at all.
+    pub(crate) fn incomplete(&mut self) {
+        self.done.complete = false;
     }
 
     /// Reads one section.
@@ -151,12 +166,13 @@ impl<'a, 'r> Reader<'a, 'r> {
         secrets: Vec<String>,
         broken: bool,
     ) {
-        if let Some(first) = self.done.operators.iter_mut().find(|operator| &*operator.id == id) {
+        if let Some(first) = self.numbers.get(id).and_then(|number| self.done.operators.get_mut(*number)) {
             first.broken = true;
-            self.done.complete = false;
+            first.spec = None;
             self.done.places.pop();
             return;
         }
+        self.numbers.insert(id.to_owned(), self.done.operators.len());
         let id: Arc<str> = id.into();
         let fields = Fields {
             id: Arc::clone(&id),

@@ -148,6 +148,7 @@ impl Builder<'_> {
         if self.documents == 1 {
             return Ok(());
         }
+        self.root.iter_mut().for_each(mark_partial);
         self.report
             .add(&codes::SEVERAL_DOCUMENTS, span, "a second document begins here")
             .help("put each pipeline into a file of its own");

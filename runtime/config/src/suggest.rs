@@ -11,6 +11,9 @@ pub(crate) fn nearest<'w>(written: &str, words: impl IntoIterator<Item = &'w str
     let mut best: Option<(usize, &str)> = None;
     for word in words {
         let plain = word.to_lowercase();
+        if plain.len().abs_diff(lower.len()) > plain.len().max(3) {
+            continue;
+        }
         let distance = if plain == lower { 0 } else { strsim::damerau_levenshtein(&lower, &plain) };
         let near = distance <= plain.chars().count().max(3) / 3;
         if near && word != written && best.is_none_or(|(least, _)| distance < least) {

@@ -104,7 +104,6 @@ struct SqlFields {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 #[derive(Default)]
-#[expect(dead_code, reason = "only the definition is used")]
 struct Limits {
     /// Memory of an instance.
     memory_max: Option<ByteSize>,

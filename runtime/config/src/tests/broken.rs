@@ -264,6 +264,11 @@ fn an_entry_left_out_is_known_to_later_phases() {
     let whole = |text: &str| loaded(text, &[]).spec.expect("the file is a pipeline").operators_complete;
     assert!(whole(GOOD));
     assert!(!whole(&GOOD.replace("id: late", "ident: late")));
+    assert!(!whole(&GOOD.replace("sinks:", "sink:")));
+    assert!(!whole(&GOOD.replace("transforms:", "transform:")));
+    assert!(whole(&GOOD.replace("settings:", "setings:")));
+    let edges = loaded(&GOOD.replace("edges:", "edgs:"), &[]).spec.expect("the file is a pipeline");
+    assert!(edges.operators_complete && !edges.edges_complete);
     let loaded = loaded(&GOOD.replace("sql: {", "sq: {"), &[]);
     let spec = loaded.spec.expect("the file is a pipeline");
     assert!(spec.operators_complete);
