@@ -357,6 +357,25 @@ fn batches_of_one_row_and_files_without_header_are_fine() {
 }
 
 #[test]
+fn five_thousand_columns_are_read_and_written() {
+    let names: Vec<String> = (0..5000).map(|column| format!("c{column}")).collect();
+    let row = vec!["1"; 5000].join(",");
+    let folder = folder(&[("a.csv", &format!("{}\n{row}\n{row}\n", names.join(",")))]);
+    let read = read(folder.path(), json!({ "path": "a.csv" }));
+    assert_eq!((read.rows(), read.batches[0].num_columns()), (2, 5000));
+}
+
+#[test]
+fn a_row_at_the_limit_passes_and_one_beyond_fails_alone() {
+    let folder = folder(&[("a.csv", &format!("x\n{}\n{}\ny\n", "a".repeat(1000), "a".repeat(1001)))]);
+    let mut test = SourceTest::new(folder.path());
+    test.settings.row_bytes_max = rde_core::ByteSize(1000);
+    let read = test.run(&CsvSource, json!({ "path": "a.csv" })).expect("sound");
+    assert_eq!((read.rows(), read.rejected.len()), (2, 1));
+    assert_eq!(read.rejected[0].code, "RDE0514");
+}
+
+#[test]
 fn the_reference_example_parses_and_binds_to_its_fields() {
     let reference = CsvSource.reference();
     assert_eq!(reference.schema["additionalProperties"], json!(false));

@@ -56,18 +56,8 @@ pub(crate) fn resolve(base: &Path, path: &str, extensions: &[&str], allow_empty:
     Ok(files)
 }
 
-/// Returns the full pattern of a `path` that is a glob.
-pub(crate) fn glob_pattern(base: &Path, path: &str) -> Option<String> {
-    if !is_glob(path) {
-        return None;
-    }
-    if Path::new(path).is_absolute() || base.as_os_str().is_empty() {
-        return Some(path.to_owned());
-    }
-    Some(format!("{}/{path}", Pattern::escape(&base.to_string_lossy())))
-}
-
-fn is_glob(path: &str) -> bool {
+/// Returns whether a `path` is a pattern, unless a file has it as its name.
+pub(crate) fn is_glob(path: &str) -> bool {
     path.contains(['*', '?', '['])
 }
 

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 
 use rde_core::{Error, LATER_STAGE, PathPattern, Place, Result};
 
-pub(crate) use list::{glob_pattern, resolve};
+pub(crate) use list::{is_glob, resolve};
 pub(crate) use pipe::{PipeReader, Piped};
 pub(crate) use read::FileReader;
 
@@ -191,9 +191,11 @@ pub(crate) fn footprint(base: &Path, path: &str, extensions: &[&str]) -> Vec<Pat
     if full.is_dir() {
         return vec![PathPattern::Folder(full, extensions.iter().map(|text| (*text).to_owned()).collect())];
     }
-    match glob_pattern(base, path) {
-        Some(pattern) if !full.exists() => vec![PathPattern::Glob(pattern)],
-        _ => vec![PathPattern::File(full)],
+    // Whoever compares the pattern puts the folder in front of it, which may itself hold characters of a glob.
+    if is_glob(path) && !full.exists() {
+        vec![PathPattern::Glob(path.to_owned())]
+    } else {
+        vec![PathPattern::File(full)]
     }
 }
 

@@ -1,11 +1,10 @@
 //! Which files a path means, and what footprints say of them.
 
 use std::fs;
-use std::path::Path;
 
 use rde_core::PathPattern;
 
-use super::{footprint, glob_pattern, resolve, url_scheme};
+use super::{footprint, resolve, url_scheme};
 
 #[test]
 fn a_name_with_glob_characters_that_exists_is_that_file() {
@@ -34,11 +33,8 @@ fn footprints_follow_what_is_there() {
     let base = folder.path();
     assert_eq!(footprint(base, ".", &["csv"]), [PathPattern::Folder(base.join("."), vec!["csv".to_owned()])]);
     assert_eq!(footprint(base, "x.csv", &["csv"]), [PathPattern::File(base.join("x.csv"))]);
-    assert!(
-        matches!(footprint(base, "*.csv", &["csv"]).as_slice(), [PathPattern::Glob(glob)] if glob.ends_with("/*.csv"))
-    );
+    assert_eq!(footprint(base, "*.csv", &["csv"]), [PathPattern::Glob("*.csv".to_owned())]);
     assert!(footprint(base, "-", &["csv"]).is_empty());
-    assert_eq!(glob_pattern(Path::new("a[b"), "*.csv").as_deref(), Some("a[[]b/*.csv"));
 }
 
 #[test]

@@ -71,8 +71,8 @@ impl Run {
         Target::open(folder.to_owned(), single, names, self.if_exists, disk).map(Arc::new)
     }
 
-    fn go(&self, folder: &Path, disk: Disk) -> rde_core::Result<()> {
-        let target = self.target(folder, disk)?;
+    /// Writes the rows and prepares them.
+    fn prepare(&self, target: Arc<Target>) -> rde_core::Result<(LaneWriter, Vec<Prepared>)> {
         let options = LaneOptions {
             lane: 0,
             lanes: 1,
@@ -82,23 +82,28 @@ impl Run {
             memory_max: 1 << 30,
             budget: Budget::new(1 << 30),
         };
-        let mut lane = LaneWriter::new(target.clone(), options);
-        let committer = FileCommitter::new(target);
+        let mut lane = LaneWriter::new(target, options);
+        let mut out = Output::new();
         let result = (|| {
-            let mut out = Output::new();
             block_on(lane.schema(&SchemaVersion { version: 1, schema: schema(), cause: None }))?;
             block_on(lane.write(batch(&self.rows), &mut out))?;
-            let prepared = block_on(lane.prepare(Epoch(1), &mut out))?;
-            let done = committer.make_visible(&commit_of(prepared.clone()));
-            if done.is_err() && committer.discard(&prepared).is_err() {
-                // A dead process cannot clean up either.
-            }
-            done
+            block_on(lane.prepare(Epoch(1), &mut out))
         })();
         if result.is_err() && block_on(lane.abandon()).is_err() {
+            // A dead process cannot clean up either.
+        }
+        result.map(|prepared| (lane, prepared))
+    }
+
+    fn go(&self, folder: &Path, disk: Disk) -> rde_core::Result<()> {
+        let target = self.target(folder, disk)?;
+        let (_lane, prepared) = self.prepare(target.clone())?;
+        let committer = FileCommitter::new(target);
+        let done = committer.make_visible(&commit_of(prepared.clone()));
+        if done.is_err() && committer.discard(&prepared).is_err() {
             // As above.
         }
-        result
+        done
     }
 }
 
@@ -217,6 +222,59 @@ fn one_failing_step_leaves_the_old_files_or_can_be_put_right_by_the_next_run() {
         run(IfExists::Replace, None, 3, &NEW).go(folder.path(), Disk::default()).expect("the next run works");
         assert_eq!(visible(folder.path()).len(), 3, "step {step}");
         assert_eq!(hidden(folder.path()), Vec::<String>::new(), "step {step}");
+    }
+}
+
+#[test]
+fn a_commit_that_failed_at_any_step_can_be_tried_again() {
+    let clean = folder();
+    run(IfExists::Fail, None, 1, &OLD).go(clean.path(), Disk::default()).expect("not cut");
+    let replacing = run(IfExists::Replace, None, 2, &NEW);
+    replacing.go(clean.path(), Disk::default()).expect("not cut");
+    let mut failures = 0;
+    for step in 0.. {
+        let folder = folder();
+        run(IfExists::Fail, None, 1, &OLD).go(folder.path(), Disk::default()).expect("not cut");
+        let cut = Arc::new(Cut { taken: AtomicU64::new(0), at: step, once: true });
+        let Ok(target) = replacing.target(folder.path(), Disk::with_hook(cut.clone())) else { continue };
+        let Ok((_lane, prepared)) = replacing.prepare(target.clone()) else { continue };
+        let committer = FileCommitter::new(target);
+        let commit = commit_of(prepared);
+        if committer.make_visible(&commit).is_err() {
+            failures += 1;
+            committer.make_visible(&commit).expect("the second try works");
+        } else if cut.taken.load(Ordering::SeqCst) <= step {
+            assert!(failures > 15, "{failures} steps of a commit failed");
+            return;
+        }
+        drop(committer);
+        assert_eq!(visible(folder.path()), visible(clean.path()), "step {step}");
+    }
+}
+
+#[test]
+fn a_recovery_cut_at_any_step_is_taken_up_by_the_next() {
+    let clean = folder();
+    run(IfExists::Fail, None, 1, &OLD).go(clean.path(), Disk::default()).expect("not cut");
+    let before = visible(clean.path());
+    let second = run(IfExists::Replace, None, 2, &NEW);
+    second.go(clean.path(), Disk::default()).expect("not cut");
+    let after = visible(clean.path());
+    let kill = |at| Disk::with_hook(Arc::new(Cut { taken: AtomicU64::new(0), at, once: false }));
+    let mut rng = fastrand::Rng::with_seed(5);
+    for first_cut in 12..50 {
+        let folder = folder();
+        run(IfExists::Fail, None, 1, &OLD).go(folder.path(), Disk::default()).expect("not cut");
+        let killed = second.go(folder.path(), kill(first_cut)).is_err();
+        for _ in 0..3 {
+            // Recovery happens when the target is opened, and is killed in the middle.
+            let opened = run(IfExists::Append, None, 3, &[]).target(folder.path(), kill(rng.u64(0..12)));
+            drop(opened);
+        }
+        drop(run(IfExists::Append, None, 4, &[]).target(folder.path(), Disk::default()).expect("recovery works"));
+        let seen = visible(folder.path());
+        assert!(seen == after || (killed && seen == before), "cut before step {first_cut}: {seen:?}");
+        assert_eq!(hidden(folder.path()), Vec::<String>::new(), "cut before step {first_cut}");
     }
 }
 
