@@ -149,7 +149,7 @@ struct World {
 struct Outcome {
     report: RunReport,
     sources: BTreeMap<String, Shared<SourceLog>>,
-    open_lanes: Vec<String>,
+    lanes: BTreeMap<String, Shared<Closed>>,
     budget_used: usize,
 }
 
@@ -196,8 +196,11 @@ impl World {
         if outcome.budget_used != 0 {
             return Err(format!("{} bytes of the budget are still charged", outcome.budget_used));
         }
-        if !outcome.open_lanes.is_empty() {
-            return Err(format!("lanes were not closed: {}", outcome.open_lanes.join(", ")));
+        for (name, lanes) in &outcome.lanes {
+            let lanes = *lock(lanes);
+            if lanes.opened != lanes.closed {
+                return Err(format!("transform `{name}` was left open: {lanes:?}"));
+            }
         }
         for (sink, target) in &self.targets {
             let staged: usize = lock(target).staged.values().map(Vec::len).sum();
@@ -245,6 +248,15 @@ impl World {
             let logs = outcome.sources.values();
             logs.filter_map(|log| decode_position(lock(log).reached.get(&split.id())?)).max().unwrap_or(0)
         };
+        for (name, lanes) in &outcome.lanes {
+            let unread = |split: &&SplitScript| reached(split) < split.rows;
+            let from = topology.above(name);
+            let splits = topology.nodes.iter().filter(|node| from.contains(&node.name())).flat_map(splits);
+            let lanes = *lock(lanes);
+            if let Some(split) = splits.clone().find(unread).filter(|_| lanes.ended == lanes.opened) {
+                return Err(format!("transform `{name}` was told that its input ended, though {split:?} has not"));
+            }
+        }
         self.check_settled()?;
         let held = topology.held();
         let mut expected = oracle::expect(topology, &reached, false);
@@ -349,7 +361,7 @@ async fn run_pipeline(topology: Topology, runtime: Runtime, parts: Parts) -> Res
     };
     let mut builder = PipelineBuilder::new("simulated", Arc::new(topology.settings.clone()));
     let mut sources = BTreeMap::new();
-    let mut closed = Vec::new();
+    let mut lanes = BTreeMap::new();
     for node in &topology.nodes {
         let beside = topology.beside.get(node.name()).copied().unwrap_or_default();
         let options = OperatorOptions {
@@ -366,7 +378,7 @@ async fn run_pipeline(topology: Topology, runtime: Runtime, parts: Parts) -> Res
             }
             Node::Transform(script) => {
                 let plan = ScriptedTransform::new(script, watch);
-                closed.push((name.to_owned(), plan.closed()));
+                lanes.insert(name.to_owned(), plan.closed());
                 builder.add_transform(name, "scripted", Box::new(plan), options);
             }
             Node::Whole(script) => {
@@ -386,13 +398,7 @@ async fn run_pipeline(topology: Topology, runtime: Runtime, parts: Parts) -> Res
         return Err(format!("the pipeline was refused: {faults:?}"));
     }
     let report = drive(&topology, &runtime, pipeline, &parts).await;
-    let is_open = |closed: &Mutex<Closed>| {
-        let closed = lock(closed);
-        closed.opened != closed.closed
-    };
-    let unclosed = closed.into_iter().filter(|(_, closed)| is_open(closed));
-    let open_lanes = unclosed.map(|(name, _)| name).collect();
-    Ok(Outcome { report, sources, open_lanes, budget_used: process.used().max(probe.budget.used()) })
+    Ok(Outcome { report, sources, lanes, budget_used: process.used().max(probe.budget.used()) })
 }
 
 /// Runs the pipeline, opens epochs, drains or cancels as the topology says.
@@ -461,6 +467,13 @@ fn gone(topology: &Topology) -> Vec<String> {
     let leaves = |node: &&Node| matches!(node, Node::Sink(script) if matches!(script.broken, Broken::ReaderGone(_)));
     let gone = topology.nodes.iter().filter(leaves).flat_map(|node| topology.below(node.name()));
     gone.map(str::to_owned).collect()
+}
+
+fn splits(node: &Node) -> &[SplitScript] {
+    match node {
+        Node::Source(script) => &script.splits,
+        _ => &[],
+    }
 }
 
 /// Returns how many rows a target shows.

@@ -136,6 +136,11 @@ impl Topology {
         self.reach(name, |from, to, reached| reached.contains(&from).then_some(to))
     }
 
+    /// Returns the operators whose rows reach an operator, with itself.
+    pub fn above<'a>(&'a self, name: &'a str) -> Vec<&'a str> {
+        self.reach(name, |from, to, reached| reached.contains(&to).then_some(from))
+    }
+
     /// Returns the operators that hang together with one.
     fn around<'a>(&'a self, name: &'a str) -> Vec<&'a str> {
         self.reach(name, |from, to, reached| match (reached.contains(&from), reached.contains(&to)) {

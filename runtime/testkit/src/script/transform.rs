@@ -65,13 +65,15 @@ pub struct ScriptedTransform {
     closed: Shared<Closed>,
 }
 
-/// Lanes opened and closed.
+/// What became of the lanes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Closed {
     /// Opened.
     pub opened: usize,
     /// Closed.
     pub closed: usize,
+    /// Told that their input ended.
+    pub ended: usize,
 }
 
 impl Action {
@@ -301,6 +303,7 @@ impl Transform for Lane {
             return Ok(flow);
         }
         self.check.end();
+        lock(&self.closed).ended += 1;
         if let Some(row) = self.script.action.tail(self.script.salt) {
             out.batch(0, rows::to_batch(&[row], self.extras));
         }
