@@ -38,16 +38,24 @@ pub(crate) struct CommitLane {
 }
 
 impl CommitLane {
-    /// Works off jobs until it is told to finish; also when the run stops, since what has a permit must be committed.
+    /// Works off jobs until it is told to finish; also when the run stops, since what has a permit must be committed. After a
+    /// commit that failed nothing more is committed, since commits form a chain; what is to be aborted still is.
     pub async fn run(mut self) -> Result<(), Halt> {
+        let mut failed = false;
         loop {
             let changed = self.jobs.changed();
             match self.jobs.take() {
-                Some(Job::Commit(permit, commit)) => {
+                Some(Job::Commit(permit, commit)) if !failed => {
                     self.shared.trace("commit::commit", &self.id, 0, ("commit", 0, permit.epoch().0));
-                    commit_with_retries(&self.shared, &mut *self.committer, &permit, &commit).await?;
-                    self.shared.answers.put(Answer::Committed { sink: self.sink, id: commit.id });
+                    match commit_with_retries(&self.shared, &mut *self.committer, &permit, &commit).await {
+                        Ok(()) => self.shared.answers.put(Answer::Committed { sink: self.sink, id: commit.id }),
+                        Err(error) => {
+                            failed = true;
+                            self.shared.fail(error.in_operator(&self.id));
+                        }
+                    }
                 }
+                Some(Job::Commit(..)) => {}
                 Some(Job::Abort(prepared)) => self.committer.abort(&prepared).await?,
                 Some(Job::Finish) => return Ok(()),
                 None => changed.await,

@@ -12,7 +12,7 @@ use std::time::Duration;
 use event_listener::{Event, EventListener};
 use futures::FutureExt;
 use futures::future::{BoxFuture, Either, select};
-use rde_core::{Barrier, Budget, CancelToken, DynamicSchemaManager, Epoch, Error, Runtime, Settings, Work};
+use rde_core::{Barrier, Budget, CancelToken, DynamicSchemaManager, Epoch, Error, ErrorKind, Runtime, Settings, Work};
 
 use crate::coordinator::Answer;
 use crate::edge::Inbox;
@@ -117,13 +117,12 @@ impl Shared {
         {
             let mut first = lock(&self.first_error);
             if first.is_none() {
-                tracing::error!(
-                    pipeline = &*self.pipeline,
-                    operator = error.operator().unwrap_or_default(),
-                    code = error.code(),
-                    error = ?error,
-                    "run fails"
-                );
+                let operator = error.operator().unwrap_or_default();
+                if error.kind() == ErrorKind::Internal {
+                    tracing::error!(pipeline = &*self.pipeline, operator, code = error.code(), error = ?error, "run fails");
+                } else {
+                    tracing::info!(pipeline = &*self.pipeline, operator, code = error.code(), error = ?error, "run fails");
+                }
                 *first = Some(error);
             }
         }

@@ -292,12 +292,43 @@ fn a_reader_that_goes_away_drains_the_others() {
 #[test]
 fn epochs_commit_one_after_the_other_while_rows_flow() {
     let (target, control) = (Target::default(), RunControl::new());
-    let ask = control.clone();
-    let source = Numbers { before: Arc::new(move |_| ask.checkpoint()), ..Numbers::new(0..2000) };
+    let asking = control.clone();
+    let asker = std::thread::spawn(move || {
+        while asking.live().checkpoints_completed < 4 {
+            asking.checkpoint();
+            std::thread::yield_now();
+        }
+        asking.drain();
+    });
+    let source = Numbers { endless: true, ..Numbers::new(0..1_000_000) };
     let report = check_with(Settings::default(), source, pass(), &target, control, |engine| engine);
-    assert_eq!(report.status, Status::Completed, "{:?}", report.error);
-    assert_eq!(target.state().visible, (0..2000).collect::<Vec<_>>());
+    asker.join().expect("the asker ends");
+    assert_eq!(report.status, Status::Drained, "{:?}", report.error);
+    let visible = target.state().visible.clone();
+    assert_eq!(visible, (0..visible.len() as i64).collect::<Vec<_>>());
+    let epochs: Vec<u64> = target.state().commits.iter().map(|commit| commit.epoch.0).collect();
+    assert!(epochs.is_sorted() && report.checkpoints_completed >= 5, "{epochs:?}");
     assert_eq!(report.checkpoints_completed, report.last_epoch.expect("an epoch").0);
+}
+
+#[test]
+fn the_interval_opens_epochs_by_the_clock() {
+    let target = Target::default();
+    let source = Numbers { endless: true, ..Numbers::new(0..50) };
+    let control = RunControl::new();
+    let watched = control.clone();
+    let watcher = std::thread::spawn(move || {
+        while watched.live().checkpoints_completed < 3 {
+            std::thread::yield_now();
+        }
+        watched.drain();
+    });
+    let interval = Duration::from_secs(10);
+    let report =
+        check_with(Settings::default(), source, pass(), &target, control, |engine| engine.checkpoint_every(interval));
+    watcher.join().expect("the watcher ends");
+    assert_eq!(report.status, Status::Drained, "{:?}", report.error);
+    assert_eq!(target.visible(), (0..50).collect::<Vec<_>>());
 }
 
 /// Scenario: a first run is cut off by an error after some epochs; a second one goes on with the same log and target.
