@@ -55,7 +55,8 @@ pub fn cargo_in(command: &mut Command) -> Outcome {
 
 /// Builds the `rde` binary in the profile that the tests use, and returns its path.
 pub fn build_rde() -> Outcome<PathBuf> {
-    cargo(&["build", "--package", "rde", "--bin", "rde"])?;
+    // The whole workspace, so that this build and that of the tests share every dependency with the same features.
+    cargo(&["build", "--workspace", "--bins"])?;
     Ok(target().join("debug/rde"))
 }
 
