@@ -9,12 +9,12 @@ use rde_core::LATER_STAGE;
 use serde_json::Value;
 
 use crate::diagnostics::{Diagnostic, Report};
-use crate::secrets::is_secret_name;
+use crate::secrets::{Secret, is_secret_name, note_all, note_named, note_unknown};
 use crate::source::Span;
 use crate::tree::{Data, Entry, Node, join, quote};
 use crate::types::{or_list, type_text};
 use crate::view::View;
-use crate::{codes, later};
+use crate::{codes, later, suggest};
 
 /// Whom the fields belong to.
 pub(crate) struct Subject {
@@ -25,13 +25,6 @@ pub(crate) struct Subject {
     pub(crate) kind_name: String,
     /// Begins the list of fields, for example "a csv source takes".
     pub(crate) takes: String,
-}
-
-/// A value that must never be shown.
-pub(crate) struct Secret {
-    pub(crate) pointer: String,
-    pub(crate) text: String,
-    pub(crate) span: Span,
 }
 
 /// Where a value stands.
@@ -79,7 +72,7 @@ impl Checker<'_> {
         let root = self.root;
         let view = View::of(root, schema);
         if view.flag("writeOnly") {
-            self.secret(node, &at.pointer);
+            note_all(node, &at.pointer, &mut self.secrets);
         }
         if later::PLUGIN_CONFIG == at.pointer && self.subject.kind_name == "wasm" {
             return self.plugin_config(node, &at.pointer);
@@ -166,7 +159,7 @@ impl Checker<'_> {
 
     fn map(&mut self, node: &Node, entries: &[Entry], view: &View<'_>, at: &At) {
         if is_untyped(view, &at.name) {
-            self.named_secrets(node, &at.pointer, &is_secret_name);
+            note_named(node, &at.pointer, &is_secret_name, &mut self.secrets);
         }
         for entry in entries {
             self.entry(entry, view, at);
@@ -184,6 +177,7 @@ impl Checker<'_> {
         let schema = view.property(name);
         let marked = schema.is_some_and(|schema| View::of(self.root, schema).flag("x-rde-later"));
         if marked || (schema.is_none() && later::is_later_field(&self.subject.kind_name, &field.pointer)) {
+            note_unknown(entry, &at.pointer, &mut self.secrets);
             self.fault(&LATER_STAGE, entry.key.span, &format!("{} is not in this version", named(&field.name)))
                 .help("it comes with a later version; `rde docs` shows what this one has");
             return;
@@ -211,6 +205,11 @@ impl Checker<'_> {
     fn unknown(&mut self, entry: &Entry, view: &View<'_>, at: &At) {
         let names: Vec<&str> = view.properties().iter().map(|(name, _)| *name).collect();
         let help = self.takes(&names, at);
+        let meant = suggest::nearest(&entry.key.text, names.iter().copied()).and_then(|near| view.property(near));
+        if meant.is_some_and(|schema| View::of(self.root, schema).flag("writeOnly")) {
+            note_all(&entry.value, &at.field(entry).pointer, &mut self.secrets);
+        }
+        note_unknown(entry, &at.pointer, &mut self.secrets);
         let what = format!("unknown field `{}`", at.field(entry).name);
         self.fault(&codes::UNKNOWN_FIELD, entry.key.span, &what)
             .help(help)
@@ -309,51 +308,10 @@ impl Checker<'_> {
         }
     }
 
-    /// Notes every scalar below a secret field.
-    fn secret(&mut self, node: &Node, pointer: &str) {
-        match &node.data {
-            Data::Scalar(scalar) => self.secrets.push(Secret {
-                pointer: pointer.to_owned(),
-                text: scalar.text.clone(),
-                span: scalar.origin,
-            }),
-            Data::List(items) => {
-                for (number, item) in items.iter().enumerate() {
-                    self.secret(item, &format!("{pointer}/{number}"));
-                }
-            }
-            Data::Map(entries) => {
-                for entry in entries {
-                    self.secret(&entry.value, &join(pointer, &entry.key.text));
-                }
-            }
-        }
-    }
-
-    fn named_secrets(&mut self, node: &Node, pointer: &str, is_secret: &dyn Fn(&str) -> bool) {
-        match &node.data {
-            Data::Scalar(_) => {}
-            Data::List(items) => {
-                for (number, item) in items.iter().enumerate() {
-                    self.named_secrets(item, &format!("{pointer}/{number}"), is_secret);
-                }
-            }
-            Data::Map(entries) => {
-                for entry in entries {
-                    let below = join(pointer, &entry.key.text);
-                    if is_secret(&entry.key.text) {
-                        self.secret(&entry.value, &below);
-                    } else {
-                        self.named_secrets(&entry.value, &below, is_secret);
-                    }
-                }
-            }
-        }
-    }
-
     /// What a plugin sees: secrets are refused. `key` alone is an ordinary word there, so that it hides nothing.
     fn plugin_config(&mut self, node: &Node, pointer: &str) {
-        self.named_secrets(node, pointer, &|name| is_secret_name(name) && !name.to_ascii_lowercase().ends_with("key"));
+        let is_secret = |name: &str| is_secret_name(name) && !name.to_ascii_lowercase().ends_with("key");
+        note_named(node, pointer, &is_secret, &mut self.secrets);
         self.refuse_files(node);
     }
 

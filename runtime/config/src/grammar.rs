@@ -10,10 +10,11 @@ use std::sync::Arc;
 use rde_core::{Kind, LATER_STAGE, OperatorSpec, Settings};
 use serde_json::{Map, Value};
 
-use crate::check::{At, Checker, Secret, Subject};
+use crate::check::{At, Checker, Subject};
 use crate::diagnostics::Report;
 use crate::operators::{Reader, is_id};
 use crate::places::OperatorPlace;
+use crate::secrets::{Secret, note_unknown};
 use crate::source::Span;
 use crate::spec::{EdgeEntry, PipelineSpec, section};
 use crate::tree::{Data, Entry, Node, quote};
@@ -72,6 +73,9 @@ pub(crate) fn read<'r>(root: &Node, registry: &[&'r dyn OperatorSpec], report: &
     file_keys(root, entries, report);
     let name = root.get("name").and_then(|entry| name(entry, report));
     let mut secrets = Vec::new();
+    let unknown = entries.iter().filter(|entry| !is_key(&entry.key.text));
+    let settings_entries = root.get("settings").and_then(|entry| entry.value.entries()).unwrap_or_default();
+    unknown.chain(settings_entries).for_each(|entry| note_unknown(entry, "", &mut secrets));
     let settings = Arc::new(settings(root.get("settings"), report, &mut secrets));
     let mut reader = Reader::new(registry, report, Arc::clone(&settings), root);
     for kind in [Kind::Source, Kind::Transform, Kind::Sink] {

@@ -9,13 +9,14 @@ use std::sync::Arc;
 use rde_core::{Fields, Kind, LATER_STAGE, OnError, OperatorSpec, Settings};
 use serde_json::Value;
 
-use crate::check::{At, Checker, Secret, Subject};
+use crate::check::{At, Checker, Subject};
 use crate::diagnostics::{Diagnostic, Report};
 use crate::grammar::COMMON_KEYS;
 use crate::places::OperatorPlace;
+use crate::secrets::{Secret, is_secret_name, note_files, note_named, note_unknown};
 use crate::source::Span;
 use crate::spec::{OperatorEntry, section};
-use crate::tree::{Data, Entry, Node, join, quote};
+use crate::tree::{Data, Entry, Node, quote};
 use crate::types::or_list;
 use crate::view::View;
 use crate::{codes, later};
@@ -140,6 +141,10 @@ impl<'a, 'r> Reader<'a, 'r> {
             Some(Chosen { entry, spec: Some(spec) }) => self.fields(*spec, entry, &who, id),
             _ => (Value::Null, Vec::new()),
         };
+        if chosen.as_ref().is_none_or(|chosen| chosen.spec.is_none()) {
+            // What is not known cannot say what is secret in it; the names can.
+            note_named(item, "", &is_secret_name, &mut self.done.secrets);
+        }
         let Some(id) = id else {
             self.done.complete = false;
             return;
@@ -381,6 +386,7 @@ impl<'a, 'r> Reader<'a, 'r> {
         if chosen.is_none() {
             words.extend(self.registry.iter().filter(|spec| spec.kind() == kind).map(|spec| spec.name()));
         }
+        note_unknown(entry, "", &mut self.done.secrets);
         let message = format!("{who}unknown key `{}`", quote(name));
         let fault = self.fault(&codes::UNKNOWN_FIELD, entry.key.span, message, id).help(help);
         if !below {
@@ -411,7 +417,7 @@ impl<'a, 'r> Reader<'a, 'r> {
         let mut checker = Checker { report: self.report, root: &schema, subject: &subject, secrets: Vec::new() };
         checker.check(&node, &schema, &At::top(entry.key.span));
         let mut found = checker.secrets;
-        file_secrets(&node, "", &mut found);
+        note_files(&node, "", &mut found);
         let mut pointers: Vec<String> = found.iter().map(|secret| secret.pointer.clone()).collect();
         pointers.sort();
         pointers.dedup();
@@ -452,23 +458,4 @@ pub(crate) fn common_schema() -> serde_json::Map<String, Value> {
 pub(crate) fn is_id(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-}
-
-fn file_secrets(node: &Node, pointer: &str, found: &mut Vec<Secret>) {
-    match &node.data {
-        Data::Scalar(scalar) if scalar.secret => {
-            found.push(Secret { pointer: pointer.to_owned(), text: scalar.text.clone(), span: scalar.origin });
-        }
-        Data::Scalar(_) => {}
-        Data::List(items) => {
-            for (number, item) in items.iter().enumerate() {
-                file_secrets(item, &format!("{pointer}/{number}"), found);
-            }
-        }
-        Data::Map(entries) => {
-            for entry in entries {
-                file_secrets(&entry.value, &join(pointer, &entry.key.text), found);
-            }
-        }
-    }
 }

@@ -105,7 +105,7 @@ impl Places {
             let end = (mask.end as usize).saturating_sub(first).min(chars.len());
             hidden[start..end.max(start)].fill(true);
         }
-        if !self.complete {
+        if !self.complete || source > 0 {
             let line: String = chars.iter().collect();
             if let Some(value) = value_of_secret(&line) {
                 hidden[value..].fill(true);
@@ -157,9 +157,10 @@ fn cut(chars: &[char], hidden: &[bool], range: std::ops::Range<usize>, marked: s
     Shown { text, underline: from..to }
 }
 
-/// Returns the first character of the value in a line such as `password: x`; used when the file could not be read.
+/// Returns the first character of the value in a line such as `password: x` or `a.password=x`; used when the file, or an
+/// argument, could not be read.
 fn value_of_secret(line: &str) -> Option<usize> {
-    let (before, _) = line.split_once(':')?;
+    let (before, _) = line.split_once([':', '='])?;
     let name = before.rsplit(|c: char| !(c.is_alphanumeric() || "_.-".contains(c))).next()?;
     is_secret_name(name).then(|| before.chars().count() + 1)
 }

@@ -9,6 +9,9 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::source::Span;
+use crate::tree::{Data, Entry, Node, join};
+
 /// Shorter secrets are not looked for: they would blot out ordinary text.
 pub const SECRET_CHARS_MIN: usize = 4;
 
@@ -66,6 +69,83 @@ impl Redactor {
             Value::Array(items) => items.iter_mut().for_each(|item| self.redact_value(item)),
             Value::Object(entries) => entries.values_mut().for_each(|item| self.redact_value(item)),
             Value::Null | Value::Bool(_) | Value::Number(_) => {}
+        }
+    }
+}
+
+/// A value that must never be shown.
+pub(crate) struct Secret {
+    /// Below the kind key.
+    pub(crate) pointer: String,
+    pub(crate) text: String,
+    pub(crate) span: Span,
+}
+
+/// Notes every scalar of a secret value.
+pub(crate) fn note_all(node: &Node, pointer: &str, found: &mut Vec<Secret>) {
+    match &node.data {
+        Data::Scalar(scalar) => {
+            found.push(Secret { pointer: pointer.to_owned(), text: scalar.text.clone(), span: scalar.origin });
+        }
+        Data::List(items) => {
+            for (number, item) in items.iter().enumerate() {
+                note_all(item, &format!("{pointer}/{number}"), found);
+            }
+        }
+        Data::Map(entries) => {
+            for entry in entries {
+                note_all(&entry.value, &join(pointer, &entry.key.text), found);
+            }
+        }
+    }
+}
+
+/// Notes the values whose names are those of secrets.
+pub(crate) fn note_named(node: &Node, pointer: &str, is_secret: &dyn Fn(&str) -> bool, found: &mut Vec<Secret>) {
+    match &node.data {
+        Data::Scalar(_) => {}
+        Data::List(items) => {
+            for (number, item) in items.iter().enumerate() {
+                note_named(item, &format!("{pointer}/{number}"), is_secret, found);
+            }
+        }
+        Data::Map(entries) => {
+            for entry in entries {
+                let below = join(pointer, &entry.key.text);
+                if is_secret(&entry.key.text) {
+                    note_all(&entry.value, &below, found);
+                } else {
+                    note_named(&entry.value, &below, is_secret, found);
+                }
+            }
+        }
+    }
+}
+
+/// Notes what is secret by its name in a value whose definition is not known.
+pub(crate) fn note_unknown(entry: &Entry, pointer: &str, found: &mut Vec<Secret>) {
+    let pointer = join(pointer, &entry.key.text);
+    if is_secret_name(&entry.key.text) {
+        note_all(&entry.value, &pointer, found);
+    } else {
+        note_named(&entry.value, &pointer, &is_secret_name, found);
+    }
+}
+
+/// Notes the values that come from secret files.
+pub(crate) fn note_files(node: &Node, pointer: &str, found: &mut Vec<Secret>) {
+    match &node.data {
+        Data::Scalar(scalar) if scalar.secret => note_all(node, pointer, found),
+        Data::Scalar(_) => {}
+        Data::List(items) => {
+            for (number, item) in items.iter().enumerate() {
+                note_files(item, &format!("{pointer}/{number}"), found);
+            }
+        }
+        Data::Map(entries) => {
+            for entry in entries {
+                note_files(&entry.value, &join(pointer, &entry.key.text), found);
+            }
         }
     }
 }

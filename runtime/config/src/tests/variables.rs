@@ -151,3 +151,24 @@ fn faults_of_set_name_the_argument_and_its_column() {
     check("name=${NONE}", "--set:0114:1:6");
     check("name=a\n---\nb", "--set:0119:2:1");
 }
+
+#[test]
+fn secrets_below_what_is_not_known_are_masked() {
+    for (good, bad) in [
+        ("parquet: { path: out,", "parquet: { pass_phras: hunter22, path: out,"),
+        ("parquet: { path: out,", "parquet: { api_token: hunter22, path: out,"),
+        ("parquet: { path: out,", "kafka: { sasl: { password: hunter22 },"),
+        ("parquet: { path: out,", "parket: { secret: [hunter22],"),
+        ("parallelism: 2", "storage: { lake: { secret_key: hunter22 } }"),
+        ("settings:\n", "secret: hunter22\nsettings:\n"),
+    ] {
+        let loaded = loaded(&GOOD.replacen(good, bad, 1), &[]);
+        let faults = crate::finish(loaded.faults.clone(), &loaded.redactor);
+        assert!(!faults.is_empty(), "{bad}");
+        let shown = loaded.places.render(&faults, crate::Style::Plain);
+        assert!(shown.contains("***") && !shown.contains("hunter22"), "{shown}");
+    }
+    let set = loaded(GOOD, &["sinks.lake.parquet.properties.password=[hunter22"]);
+    let shown = set.places.render(&set.faults, crate::Style::Plain);
+    assert!(shown.contains("RDE0101") && !shown.contains("hunter22"), "{shown}");
+}
