@@ -1,6 +1,6 @@
 //! What the SDK promises to authors, and that its copies of shared files are true.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value as Json, json};
 
@@ -8,9 +8,6 @@ use crate::testing::{Call, Harness, Table, Value};
 use crate::{
     About, Batch, BatchInfo, Column, DataType, Emit, Failure, Field, Instance, Kept, Plan, RowError, Schema, Transform,
 };
-
-#[path = "../template/files.rs"]
-mod files;
 
 #[derive(Clone, Copy, PartialEq, serde::Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -222,29 +219,6 @@ fn the_manifests_of_a_new_plugin_name_the_same_versions() {
             if let Some(found) = version(&manifest, name) {
                 assert_eq!(Some(found), version(&root, name), "{name} in {path}");
             }
-        }
-    }
-}
-
-#[test]
-fn a_new_plugin_gets_every_source_file() {
-    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(folder).expect("the folder is there") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() { walk(&path, found) } else { found.push(path) }
-        }
-    }
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for (crate_name, folder) in [("ipc", here.join("../ipc/src")), ("rust", here.join("src"))] {
-        let mut found = Vec::new();
-        walk(&folder, &mut found);
-        for path in found {
-            let relative = path.strip_prefix(&folder).expect("a path below").display().to_string();
-            if relative.contains("tests") {
-                continue;
-            }
-            let target = format!("sdk/{crate_name}/src/{relative}");
-            assert!(files::FILES.iter().any(|(name, _)| *name == target), "{target} is missing in template/files.rs");
         }
     }
 }
