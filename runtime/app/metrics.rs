@@ -62,10 +62,15 @@ async fn ready(State(served): State<Arc<Served>>) -> Response {
     }
 }
 
-#[derive(Debug)]
 struct Counters {
     pipeline: String,
     control: RunControl,
+}
+
+impl std::fmt::Debug for Counters {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Counters").field("pipeline", &self.pipeline).finish_non_exhaustive()
+    }
 }
 
 type Read = fn(&OperatorReport) -> u64;

@@ -62,10 +62,10 @@ async fn bind(loaded: Loaded<'_>, base: PathBuf, mode: ProbeMode, runtime: Runti
     for entry in &spec.operators {
         match parse(entry) {
             Ok(Some(plan)) => add(&mut builder, entry, plan),
-            Ok(None) => builder.add_broken(&entry.id, entry.kind, &entry.kind_name),
+            Ok(None) => drop_in(&mut builder, entry),
             Err(errors) => {
                 faults.extend(errors.iter().map(|error| places.locate(&error.clone().in_operator(&entry.id))));
-                builder.add_broken(&entry.id, entry.kind, &entry.kind_name);
+                drop_in(&mut builder, entry);
             }
         }
     }
@@ -102,6 +102,11 @@ fn parse(entry: &OperatorEntry<'_>) -> Result<Option<Box<dyn Plan>>, Vec<rde_cor
     }
     let Some(spec) = entry.spec else { return Ok(None) };
     spec.parse(&entry.fields).map(Some).map_err(rde_core::Faults::into_vec)
+}
+
+/// Keeps the place of an operator whose faults are known, so that its edges are no faults.
+fn drop_in(builder: &mut PipelineBuilder, entry: &OperatorEntry<'_>) {
+    builder.add_broken(&entry.id, entry.kind, &entry.kind_name);
 }
 
 fn add(builder: &mut PipelineBuilder, entry: &OperatorEntry<'_>, plan: Box<dyn Plan>) {

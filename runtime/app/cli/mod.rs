@@ -6,7 +6,6 @@
 
 mod docs;
 mod graph;
-mod load;
 mod logging;
 mod output;
 mod plugin;
