@@ -8,7 +8,7 @@ use crate::{python, test};
 /// Entry of the job; `--long` takes the time that figures for publishing need.
 pub fn run(args: &[String]) -> Outcome {
     test::build_plugins()?;
-    cargo(&["build", "--release", "--package", "rde", "--bin", "rde", "--package", "rde-benches", "--bins"])?;
+    cargo(&["build", "--release", "--workspace", "--bins"])?;
     let python = python::with("bench", python::BENCHES)?;
     let release = target().join("release");
     println!("\n# The plugin hop");
