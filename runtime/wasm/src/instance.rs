@@ -14,9 +14,10 @@ use rde_ipc::{Decoder, IpcError};
 use wasmtime::Store;
 
 use crate::abi::{BatchInfo, Bound, Failure, Functions, OpenArgs, Port, Sent};
-use crate::artifact::Ready;
+use crate::artifact::{Artifact, Ready};
 use crate::bind::{BoundPlan, Origin};
-use crate::limits::Limits;
+use crate::host::Host;
+use crate::limits::{Limits, POOLED_MEMORY_MAX};
 use crate::log::CallLog;
 use crate::state::{HostState, Phase};
 use crate::ticker::Held;
@@ -38,6 +39,23 @@ pub(crate) struct Instance {
     store: Store<HostState>,
     functions: Functions,
     dead: bool,
+}
+
+/// Starts a guest of an artifact: from the pool where its memory fits and a place is free, else mapped on demand.
+pub(crate) fn start(
+    host: &Host,
+    artifact: &Artifact,
+    setting: &Setting,
+) -> rde_core::Result<std::result::Result<Instance, Trap>> {
+    let memory_max = setting.limits.memory_max;
+    let ready = artifact.ready(memory_max, host.engines(), &setting.plugin)?;
+    match Instance::start(ready, setting) {
+        Err(trap) if trap.class == Class::Host && memory_max <= POOLED_MEMORY_MAX => {
+            let ready = artifact.ready(usize::MAX, host.engines(), &setting.plugin)?;
+            Ok(Instance::start(ready, setting))
+        }
+        started => Ok(started),
+    }
 }
 
 /// What an export answered.

@@ -25,7 +25,7 @@ use crate::codes;
 use crate::describe::{Cuts, Description};
 use crate::faults::{Context, REJECTED, ROW_TOO_LARGE, Refused, RowFaults};
 use crate::host::Host;
-use crate::instance::{Instance, Setting};
+use crate::instance::{Instance, Setting, start};
 use crate::state::Phase;
 use crate::text::shown;
 use crate::trap::{Class, Trap, Who};
@@ -128,8 +128,8 @@ impl Shared {
     /// Starts a guest and binds it.
     pub(crate) fn start(&self, inputs: &[SchemaRef], changed: bool) -> Result<(Instance, Arc<BoundPlan>)> {
         let limits = &self.setting.limits;
-        let ready = self.artifact.ready(limits.memory_max, self.host.engines(), &self.who.plugin)?;
-        let mut instance = Instance::start(ready, &self.setting).map_err(|trap| self.trapped(&trap, None))?;
+        let started = start(&self.host, &self.artifact, &self.setting)?;
+        let mut instance = started.map_err(|trap| self.trapped(&trap, None))?;
         let ports = ports(&self.description.input_names(), inputs).map_err(|error| self.encoding(error))?;
         let answer = instance.bind(self.config.to_vec(), ports).map_err(|trap| self.trapped(&trap, None))?;
         let bound = answer.map_err(|failure| self.not_bound(failure, changed))?;
@@ -241,6 +241,9 @@ impl Lane {
     /// Sends the next part of a batch.
     fn work(&mut self, out: &mut Output) -> Result<Flow> {
         while let Some((input, batch)) = self.parts.pop_front() {
+            if batch.num_rows() == 0 {
+                continue;
+            }
             match self.send(input, batch, out)? {
                 Done::Used if self.parts.is_empty() => return Ok(Flow::Done),
                 Done::Used => return Ok(Flow::More),
@@ -337,7 +340,7 @@ impl Lane {
         let whole = self.shared.description.cuts == Cuts::Whole;
         if trap.class == Class::Output && (batch.num_rows() == 1 || whole) {
             let text = format!("the plugin {}", trap.text);
-            self.context(attempt).set_all_aside(batch, ROW_TOO_LARGE, &text, out);
+            self.context(attempt).set_all_aside(batch, too_large_code(batch), &text, out);
             return Ok(Done::Used);
         }
         Err(self.shared.trapped(trap, Some(self.batches)))
@@ -352,7 +355,7 @@ impl Lane {
         }
         let max = crate::limits::size(self.shared.bounds().input_max);
         let text = format!("encoded for the plugin it takes more than {max} (`input_max`)");
-        self.context(attempt).set_all_aside(&batch, ROW_TOO_LARGE, &text, out);
+        self.context(attempt).set_all_aside(&batch, too_large_code(&batch), &text, out);
         Ok(Done::Used)
     }
 
@@ -485,6 +488,11 @@ impl Transform for Lane {
         self.opening = None;
         Ok(())
     }
+}
+
+/// A row that alone is too large has a code of its own; a batch that may not be cut is rejected.
+fn too_large_code(batch: &RecordBatch) -> &'static str {
+    if batch.num_rows() == 1 { ROW_TOO_LARGE } else { REJECTED }
 }
 
 fn failure_text(failure: Failure) -> String {

@@ -24,7 +24,7 @@ use crate::config::WasmConfig;
 use crate::config_schema;
 use crate::describe::{Cardinality, Cuts, Description};
 use crate::host::Host;
-use crate::instance::{Instance, Setting};
+use crate::instance::{Setting, start};
 use crate::lane::{Lane, Shared};
 use crate::limits::Limits;
 use crate::trap::Who;
@@ -369,8 +369,7 @@ impl Finding {
 
 /// Asks a throw-away guest what the plugin is.
 pub(crate) fn describe(host: &Host, artifact: &Artifact, setting: &Setting, who: &Who) -> Result<Description> {
-    let ready = artifact.ready(setting.limits.memory_max, host.engines(), &who.plugin)?;
-    let answer = Instance::start(ready, setting).and_then(|mut instance| instance.describe());
+    let answer = start(host, artifact, setting)?.and_then(|mut instance| instance.describe());
     let answer = answer.map_err(|trap| trap.error(who, None))?;
     Description::read(&answer, &who.plugin)
 }

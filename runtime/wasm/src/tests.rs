@@ -99,14 +99,15 @@ impl Bench {
         PluginRunner::open(self.options(fields), inputs).map_err(rde_core::Faults::into_vec)
     }
 
-    /// Runs something while another thread ticks, so that guests that loop are interrupted.
+    /// Runs something while another thread ticks, so that guests that loop are interrupted. It ticks so slowly that a guest
+    /// which does not loop is always faster.
     fn ticking<T>(&self, run: impl FnOnce() -> T) -> T {
         let stop = Arc::new(AtomicBool::new(false));
         let (host, stopped) = (self.host.clone(), stop.clone());
         let ticker = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 host.tick();
-                std::thread::yield_now();
+                std::thread::sleep(Duration::from_micros(100));
             }
         });
         let answer = run();

@@ -124,3 +124,87 @@ impl Drop for Task {
         let _unchanged = self.shared.current.compare_exchange(self.number, 0, Ordering::SeqCst, Ordering::SeqCst);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::Pin;
+    use std::sync::Mutex;
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+
+    use rde_core::{BoxFuture, Clock, Random, Spawn};
+
+    use super::*;
+
+    /// Sleeps until it is polled a second time.
+    struct Once(bool);
+
+    impl Future for Once {
+        type Output = ();
+        fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            if std::mem::replace(&mut self.0, true) { Poll::Ready(()) } else { Poll::Pending }
+        }
+    }
+
+    /// A runtime whose tasks run when the test polls them.
+    #[derive(Default)]
+    struct Steps(Mutex<Vec<BoxFuture<'static, ()>>>);
+
+    impl Clock for Steps {
+        fn now_micros(&self) -> i64 {
+            0
+        }
+        fn elapsed(&self) -> Duration {
+            Duration::ZERO
+        }
+        fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
+            Box::pin(Once(false))
+        }
+    }
+
+    impl Spawn for Steps {
+        fn spawn(&self, _: &str, work: Work, task: BoxFuture<'static, ()>) {
+            assert_eq!(work, Work::Io);
+            self.0.lock().expect("no test panics while it holds the lock").push(task);
+        }
+        fn spawn_blocking(&self, _: &str, _: Box<dyn FnOnce() + Send>) {}
+    }
+
+    impl Steps {
+        /// Polls every task once and returns how many are left.
+        fn step(&self) -> usize {
+            let mut tasks = self.0.lock().expect("no test panics while it holds the lock");
+            let mut context = Context::from_waker(std::task::Waker::noop());
+            tasks.retain_mut(|task| task.as_mut().poll(&mut context).is_pending());
+            tasks.len()
+        }
+    }
+
+    #[test]
+    fn one_task_ticks_while_somebody_holds_it_and_ends_with_the_last() {
+        let steps = Arc::new(Steps::default());
+        let runtime = Runtime { clock: steps.clone(), spawn: steps.clone(), random: Random::seeded(1) };
+        let ticks = Arc::new(AtomicU64::new(0));
+        let counted = ticks.clone();
+        let count: OnTick = Arc::new(move || {
+            counted.fetch_add(1, Ordering::SeqCst);
+        });
+        let ticker = Ticker::new(Ticks::Runtime, count);
+        let (one, two) = (ticker.hold(&runtime), ticker.hold(&runtime));
+        assert_eq!([steps.step(), steps.step(), steps.step()], [1, 1, 1]);
+        assert_eq!(ticks.load(Ordering::SeqCst), 2);
+        drop(one);
+        assert_eq!(steps.step(), 1);
+        drop(two);
+        assert_eq!(steps.step(), 0);
+        let again = ticker.hold(&runtime);
+        assert_eq!(steps.step(), 1);
+        // The runtime drops its tasks; the next call starts another one.
+        steps.0.lock().expect("no test panics while it holds the lock").clear();
+        assert_eq!(steps.step(), 0);
+        again.ensure();
+        again.ensure();
+        assert_eq!(steps.step(), 1);
+    }
+}

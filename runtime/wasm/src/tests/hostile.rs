@@ -2,30 +2,49 @@
 
 use std::sync::atomic::Ordering;
 
-use rde_core::Output;
+use rde_core::{Error, Output};
 use serde_json::{Value, json};
 
 use super::guest::{Columns, Guest};
 use super::{Bench, batch, run};
+use crate::PluginRunner;
 
 const SPIN: &str = "(loop (br 0)) (unreachable)";
 
-/// Opens and runs a guest under a ticking host; answers the code and the detail of the error.
+/// Opens and runs a guest; answers the code, the detail and the text of the error.
 fn attack(guest: Guest) -> (&'static str, Value, String) {
     let bench = Bench::new(&guest.component());
-    let error = bench.ticking(|| match bench.open(json!({})) {
+    let error = match bench.open(json!({})) {
         Err(errors) => errors[0].clone(),
-        Ok(mut runner) => match run(&mut runner, batch(3)) {
-            Err(error) => error,
-            Ok(_) => runner.end(0, &mut Output::new()).expect_err("the guest does not get away with it"),
-        },
-    });
-    assert_eq!(bench.budget.used(), 0, "nothing stays charged");
-    // The same host runs the next plugin.
-    let good = Bench {
-        host: bench.host.clone(),
-        ..Bench::new(&Guest::process("(call $forward (i32.const 0)) (i32.const 0)").component())
+        Ok(mut runner) => harm(&mut runner),
     };
+    survived(&bench, &error)
+}
+
+/// As [`attack`], with a host that ticks: from the beginning, or once the guest is open.
+fn spin(guest: Guest, while_opening: bool) -> (&'static str, Value, String) {
+    let bench = Bench::new(&guest.component());
+    let error = if while_opening {
+        bench.ticking(|| bench.open(json!({}))).err().expect("it does not open")[0].clone()
+    } else {
+        let mut runner = bench.open(json!({})).expect("it opens");
+        bench.ticking(|| harm(&mut runner))
+    };
+    survived(&bench, &error)
+}
+
+fn harm(runner: &mut PluginRunner) -> Error {
+    match run(runner, batch(3)) {
+        Err(error) => error,
+        Ok(_) => runner.end(0, &mut Output::new()).expect_err("the guest does not get away with it"),
+    }
+}
+
+/// The host that was attacked holds nothing and runs the next plugin.
+fn survived(bench: &Bench, error: &Error) -> (&'static str, Value, String) {
+    assert_eq!(bench.budget.used(), 0, "nothing stays charged");
+    let good = Guest::process("(call $forward (i32.const 0)) (i32.const 0)").component();
+    let good = Bench { host: bench.host.clone(), ..Bench::new(&good) };
     let mut runner = good.open(json!({})).expect("a good guest opens");
     assert_eq!(run(&mut runner, batch(1)).expect("a good guest runs").ids(), [0]);
     let detail = error.detail_text().map(|detail| serde_json::from_str(detail).expect("the detail is JSON"));
@@ -39,27 +58,33 @@ fn with(set: impl FnOnce(&mut Guest)) -> Guest {
 }
 
 #[test]
-fn a_loop_in_any_export_is_interrupted() {
+fn a_loop_before_the_first_batch_is_interrupted() {
     let guests = [
         ("start", with(|guest| guest.fields = format!("(func $spin {SPIN}) (start $spin)"))),
         ("describe", with(|guest| guest.on_describe = Some(SPIN.to_owned()))),
         ("bind", with(|guest| guest.on_bind = Some(SPIN.to_owned()))),
+        ("bind", with(|guest| guest.on_realloc = "(loop (br 0))".to_owned())),
         ("open", with(|guest| guest.on_open = SPIN.to_owned())),
-        ("process", with(|guest| guest.on_process = SPIN.to_owned())),
-        ("end-of-input", with(|guest| guest.on_end = SPIN.to_owned())),
-        (
-            "process",
-            with(|guest| {
-                guest.on_realloc = "(if (i32.gt_u (local.get $size) (i32.const 400)) (then (loop (br 0))))".to_owned()
-            }),
-        ),
     ];
     for (export, guest) in guests {
-        let (code, detail, message) = attack(guest);
+        let (code, detail, message) = spin(guest, true);
         assert_eq!((code, detail["class"].as_str()), ("RDE0313", Some("time")), "{export}: {message}");
-        if export != "process" {
-            assert_eq!(detail["export"], export, "{message}");
-        }
+        assert_eq!(detail["export"], export, "{message}");
+    }
+}
+
+#[test]
+fn a_loop_in_a_working_export_is_interrupted() {
+    let bomb = "(loop (memory.fill (i32.const 65536) (i32.const 1) (i32.const 65536)) (br 0)) (unreachable)";
+    let guests = [
+        ("process", with(|guest| guest.on_process = SPIN.to_owned())),
+        ("process", with(|guest| guest.on_process = bomb.to_owned())),
+        ("end-of-input", with(|guest| guest.on_end = SPIN.to_owned())),
+    ];
+    for (export, guest) in guests {
+        let (code, detail, message) = spin(guest, false);
+        assert_eq!((code, detail["class"].as_str()), ("RDE0313", Some("time")), "{export}: {message}");
+        assert_eq!(detail["export"], export, "{message}");
     }
 }
 

@@ -183,7 +183,8 @@ fn a_batch_over_input_max_is_cut_and_a_row_over_it_set_aside() {
     whole.columns = vec![None];
     let bench = Bench::new(&whole.describing(r#","cuts":"whole""#).component());
     let mut runner = bench.open(fields).expect("the guest opens");
-    assert_eq!(run(&mut runner, text(600 << 10)).expect("the batch is set aside").set_aside().len(), 2);
+    let made = run(&mut runner, text(600 << 10)).expect("the batch is set aside");
+    assert_eq!(made.set_aside(), [(1, "rejected".to_owned()), (2, "rejected".to_owned())]);
 }
 
 #[test]
@@ -213,4 +214,69 @@ fn log_lines_are_cut_and_their_tail_is_bounded() {
     let detail: serde_json::Value = serde_json::from_str(detail).expect("it is JSON");
     let tail = detail["log"].as_str().expect("the log is text");
     assert!(tail.len() <= 4096 && tail.len() >= 4000, "{}", tail.len());
+}
+
+#[test]
+fn text_max_cuts_what_a_plugin_says() {
+    let fatal = |len: usize| {
+        let mut guest = Guest::process("");
+        let answer = guest.failure(&super::guest::Failing::Fatal(&"x".repeat(len)));
+        guest.on_process = format!("(i32.const {answer})");
+        let error = call(guest, json!({}), 1).err().expect("the run fails");
+        error.message().matches('x').count()
+    };
+    assert_eq!([fatal(8 << 10), fatal((8 << 10) + 1), fatal(100_000)], [8 << 10; 3]);
+}
+
+#[test]
+fn fields_added_max_bounds_new_columns() {
+    let bind = |count: usize| {
+        let fields: Vec<Field> = (0..count).map(|at| Field::new(format!("c{at}"), DataType::Null, true)).collect();
+        let added = Columns::Derived { input: 0, reuse: None, added: Some(Schema::new(fields)) };
+        let mut guest = Guest::new().output(added);
+        guest.pages = 40;
+        Bench::new(&guest.component()).open(json!({})).err().map(|errors| errors[0].code())
+    };
+    assert_eq!(bind(4096), None);
+    assert_eq!(bind(4097), Some("RDE0311"));
+}
+
+#[test]
+fn instances_and_memories_within_a_component_are_counted() {
+    let engines = crate::engines::Engines::new().expect("the engines can be made");
+    let start = |count: usize, module: &str| {
+        let instances = "(core instance (instantiate $m))".repeat(count);
+        let text = format!("(component (core module $m {module}) {instances})");
+        let bytes = wat::parse_str(text).expect("the text is a component");
+        let component = wasmtime::component::Component::new(&engines.on_demand, bytes).expect("it compiles");
+        let limits = Arc::new(Limits::default());
+        let clock = Arc::new(super::TestClock::default());
+        let log = crate::log::CallLog::new(clock, limits.clone(), "".into(), "".into(), "".into());
+        let state = crate::state::HostState::new(limits, rde_core::Budget::new(1 << 30), log);
+        let mut store = wasmtime::Store::new(&engines.on_demand, state);
+        store.limiter(|state| &mut state.memory);
+        store.set_epoch_deadline(1);
+        let linker = wasmtime::component::Linker::new(&engines.on_demand);
+        let started = linker.instantiate(&mut store, &component);
+        started
+            .map(|_| ())
+            .map_err(|error| crate::trap::Trap::of(&error, crate::state::Phase::Start, store.data_mut()).class.name())
+    };
+    assert_eq!(start(64, ""), Ok(()));
+    assert_eq!(start(65, ""), Err("quota"));
+    assert_eq!(start(4, "(memory 1)"), Ok(()));
+    assert_eq!(start(5, "(memory 1)"), Err("quota"));
+}
+
+#[test]
+fn guests_past_the_pool_are_mapped_on_demand() {
+    let bench = Bench::new(&Guest::process("(call $forward (i32.const 0)) (i32.const 0)").component());
+    let mut runners = Vec::new();
+    for _ in 0..1001 {
+        runners.push(bench.open(json!({})).expect("there is a place for every guest"));
+    }
+    let last = runners.last_mut().expect("there are some");
+    assert_eq!(run(last, batch(2)).expect("it runs").ids(), [0, 1]);
+    drop(runners);
+    assert_eq!(bench.budget.used(), 0);
 }
