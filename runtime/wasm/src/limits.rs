@@ -85,7 +85,7 @@ impl Default for Limits {
         Limits {
             memory_max: 64 << 20,
             time_max: Duration::from_secs(10),
-            open_time_max: Duration::from_secs(30),
+            open_time_max: Duration::from_secs(5),
             input_max: None,
             output_max: None,
             transfer_max: 65 << 20,

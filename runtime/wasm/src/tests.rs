@@ -11,6 +11,7 @@ mod limited;
 mod materialised;
 mod planning;
 mod refusals;
+mod stored;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -265,9 +265,8 @@ pub(crate) fn component(module: &str, world: &str) -> Vec<u8> {
     let (package, _) = resolve.push_dir(&folder).expect("the package in the repository is valid");
     let world = resolve.select_world(&[package], Some(world)).expect("the world is in the package");
     embed_component_metadata(&mut wasm, &resolve, world, StringEncoding::UTF8).expect("the world can be embedded");
-    let mut encoder = ComponentEncoder::default();
-    encoder.module(&wasm).expect("the module fits the world");
-    encoder.encode().expect("the module becomes a component")
+    let encoded = ComponentEncoder::default().module(&wasm).expect("the module fits the world").encode();
+    encoded.expect("the module becomes a component")
 }
 
 /// Returns a description with further members, each preceded by a comma.

@@ -15,11 +15,11 @@ fn refused(bytes: &[u8]) -> (&'static str, String) {
     (errors[0].code(), errors[0].message().to_owned())
 }
 
-fn text(component: &str) -> Vec<u8> {
+pub(super) fn text(component: &str) -> Vec<u8> {
     wat::parse_str(component).expect("the text is a component")
 }
 
-fn exporting(names: &[&str]) -> Vec<u8> {
+pub(super) fn exporting(names: &[&str]) -> Vec<u8> {
     let exports: String = names.iter().map(|name| format!(r#"(export "rde:plugin/{name}" (instance $i))"#)).collect();
     text(&format!("(component (component $c) (instance $i (instantiate $c)) {exports})"))
 }
