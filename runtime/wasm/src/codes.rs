@@ -42,7 +42,7 @@ rde_core::codes! {
         "The plugin's linear memory would have grown above `limits.memory_max` (default 64 MiB), or above what is left of the pipeline's `settings.memory_max`. Raise the limit, or send smaller batches (`settings.batch_rows_max`).";
     /// Over `time_max`.
     TIME = "RDE0313", "the plugin took too long",
-        "A call of the plugin ran longer than `limits.time_max` (default 10 s; 30 s for `describe`, `bind` and `open`) and was interrupted. Raise the limit if the work needs it; otherwise look for a loop that does not end.";
+        "A call of the plugin ran longer than `limits.time_max` (default 10 s; 5 s for `describe`, `bind` and `open`) and was interrupted. Raise the limit if the work needs it; otherwise look for a loop that does not end.";
     /// Over `stack_max`.
     STACK = "RDE0314", "the plugin ran out of stack",
         "The plugin's calls nested too deeply (512 KiB of stack). Usually a recursion without end.";
