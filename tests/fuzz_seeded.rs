@@ -51,7 +51,7 @@ fn mutated(random: &mut fastrand::Rng, seeds: &[&[u8]]) -> Vec<u8> {
 
 #[test]
 fn no_bytes_break_the_csv_decoder() {
-    campaign("csv", rde_files::csv::fuzz_csv, &[b"a,b\n1,\"x\"\"y\"\n2,z\n", b"a;b\r\n;\r\n\"\r\n\";1\r\n", b"\xef\xbb\xbfa,b,c\n1,2,3\n,,\n"]);
+    campaign("csv", rde_files::csv::decode::fuzz_csv, &[b"a,b\n1,\"x\"\"y\"\n2,z\n", b"a;b\r\n;\r\n\"\r\n\";1\r\n", b"\xef\xbb\xbfa,b,c\n1,2,3\n,,\n"]);
 }
 
 #[test]

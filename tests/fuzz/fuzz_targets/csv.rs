@@ -1,4 +1,4 @@
-//! Wraps `rde_files::csv::fuzz_csv` for cargo-fuzz.
+//! Wraps `rde_files::csv::decode::fuzz_csv` for cargo-fuzz.
 #![no_main]
 
-libfuzzer_sys::fuzz_target!(|bytes: &[u8]| rde_files::csv::fuzz_csv(bytes));
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| rde_files::csv::decode::fuzz_csv(bytes));
