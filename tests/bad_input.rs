@@ -115,7 +115,7 @@ fn normalised(text: &str, folder: &Path) -> String {
     let text = text.replace(&folder.display().to_string(), "FOLDER").replace(&root().display().to_string(), "ROOT");
     let mut shown = String::with_capacity(text.len());
     let mut word = String::new();
-    let mut close = |word: &mut String, shown: &mut String| {
+    let close = |word: &mut String, shown: &mut String| {
         let hex = word.len() == 16 && word.bytes().all(|byte| byte.is_ascii_hexdigit());
         shown.push_str(if hex { "INCARNATION" } else { word });
         word.clear();

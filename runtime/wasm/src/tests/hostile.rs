@@ -51,7 +51,7 @@ fn survived(bench: &Bench, error: &Error) -> (&'static str, Value, String) {
     (error.code(), detail.unwrap_or(Value::Null), error.message().to_owned())
 }
 
-fn with(set: impl FnOnce(&mut Guest)) -> Guest {
+pub(super) fn with(set: impl FnOnce(&mut Guest)) -> Guest {
     let mut guest = Guest::new();
     set(&mut guest);
     guest

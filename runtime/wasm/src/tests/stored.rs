@@ -9,6 +9,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 
 use super::guest::{Columns, Guest};
+use super::hostile::with;
 use super::refusals::{exporting, text};
 
 const SPIN: &str = "(loop (br 0)) (unreachable)";
@@ -21,9 +22,9 @@ fn guests() -> Vec<(&'static str, Vec<u8>)> {
         ("other_world", exporting(&["lifecycle@0.1.0", "writer@0.1.0", "checkpointed@0.1.0"])),
         ("other_version", exporting(&["lifecycle@0.2.0", "processor@0.2.0"])),
         ("wasi", text(wasi)),
-        ("loop_start", Guest { fields: format!("(func $spin {SPIN}) (start $spin)"), ..Guest::new() }.component()),
-        ("loop_describe", Guest { on_describe: Some(SPIN.to_owned()), ..Guest::new() }.component()),
-        ("loop_bind", Guest { on_bind: Some(SPIN.to_owned()), ..Guest::new() }.component()),
+        ("loop_start", with(|guest| guest.fields = format!("(func $spin {SPIN}) (start $spin)")).component()),
+        ("loop_describe", with(|guest| guest.on_describe = Some(SPIN.to_owned())).component()),
+        ("loop_bind", with(|guest| guest.on_bind = Some(SPIN.to_owned())).component()),
         ("lying_schema", lying()),
     ]
 }
