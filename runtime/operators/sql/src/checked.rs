@@ -72,11 +72,6 @@ impl Arithmetic {
     }
 }
 
-/// Returns whether an expression is one of these calls.
-pub fn is_checked(function: &ScalarUDF) -> bool {
-    function.inner().downcast_ref::<Checked>().is_some()
-}
-
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Checked {
     arithmetic: Arithmetic,

@@ -270,7 +270,9 @@ impl SqlPlan {
             faults.extend(self.unbounded(inputs, self.query.whole.as_ref()));
             return Err(faults);
         }
-        if let Some(error) = self.unbounded(inputs, bound.whole.as_ref()) {
+        // The text's own words say it better than the plan's, where both do.
+        let why = bound.whole.as_ref().map(|why| self.query.whole.as_ref().unwrap_or(why));
+        if let Some(error) = self.unbounded(inputs, why) {
             return Err(vec![error]);
         }
         let shape = match (reason, bound.output()) {
