@@ -32,6 +32,9 @@ pub(crate) const OPEN_FILES_MAX: usize = 64;
 /// Bytes that all lanes of a sink may hold in encoders together, whatever the budget.
 const MEMORY_MAX: usize = 64 << 20;
 
+/// Rows that are encoded together at least, however small the files are to be.
+const SLICE_ROWS_MIN: usize = 64;
+
 /// A sink may hold this fraction of the pipeline's memory: sources wait while the budget is full, and a sink lets go only
 /// when more rows come.
 const BUDGET_SHARE: usize = 8;
@@ -128,21 +131,47 @@ impl LaneWriter {
     }
 
     fn take(&mut self, batch: &RecordBatch, out: &mut Output) -> Result<()> {
-        let Some(divider) = &self.divider else { return self.put(Box::default(), String::new(), batch, out) };
+        let Some(divider) = &self.divider else { return self.put(&[], "", batch, out) };
         let divided = divider.divide(batch).map_err(|error| encode_error(error.into(), self.path()))?;
         for row in divided.refused {
             let message = format!("a value of `partition_by` makes a folder name of more than {FOLDER_NAME_MAX} bytes");
             out.reject(Rejected::new(codes::PARTITION_VALUE.id, message, Payload::Row(batch.clone(), row)));
         }
-        divided.parts.into_iter().try_for_each(|part| self.put(part.key, part.folder, &part.batch, out))
+        divided.parts.into_iter().try_for_each(|part| self.put(&part.key, &part.folder, &part.batch, out))
     }
 
-    fn put(&mut self, key: Box<[u8]>, folder: String, batch: &RecordBatch, out: &mut Output) -> Result<()> {
-        if !self.open.contains_key(&key) {
-            self.begin(key.clone(), folder, batch.schema_ref())?;
+    fn put(&mut self, key: &[u8], folder: &str, batch: &RecordBatch, out: &mut Output) -> Result<()> {
+        let mut done = 0;
+        while done < batch.num_rows() {
+            let rows = self.room(key, batch).min(batch.num_rows() - done);
+            let whole = rows == batch.num_rows();
+            let slice = if whole { batch.clone() } else { batch.slice(done, rows) };
+            self.put_rows(key, folder, &slice, out)?;
+            done += rows;
+        }
+        self.bound_memory(out)
+    }
+
+    /// Returns about how many rows of a batch the file of a folder takes until it is closed.
+    fn room(&self, key: &[u8], batch: &RecordBatch) -> usize {
+        if self.options.file_bytes_max == u64::MAX {
+            return usize::MAX;
+        }
+        let (size, rows) = self.open.get(key).map_or((0, 0), |file| (file.encoder.size(), file.rows));
+        let row_bytes = match size.checked_div(rows) {
+            Some(average) => average,
+            None => (batch.get_array_memory_size() / batch.num_rows().max(1)) as u64,
+        };
+        let room = self.options.file_bytes_max.saturating_sub(size) / row_bytes.max(1);
+        usize::try_from(room).unwrap_or(usize::MAX).max(SLICE_ROWS_MIN)
+    }
+
+    fn put_rows(&mut self, key: &[u8], folder: &str, batch: &RecordBatch, out: &mut Output) -> Result<()> {
+        if !self.open.contains_key(key) {
+            self.begin(key.into(), folder.to_owned(), batch.schema_ref())?;
         }
         self.uses += 1;
-        let file = self.open.get_mut(&key).expect("the file was begun above");
+        let file = self.open.get_mut(key).expect("the file was begun above");
         file.used = self.uses;
         let staged = self.target.path(&file.staged);
         file.encoder.write(batch).map_err(|error| encode_error(error, &staged))?;
@@ -152,9 +181,9 @@ impl LaneWriter {
         out.wrote(file.encoder.written() - file.counted);
         file.counted = file.encoder.written();
         if file.encoder.size() >= self.options.file_bytes_max {
-            self.close(&key, out)?;
+            self.close(key, out)?;
         }
-        self.bound_memory(out)
+        Ok(())
     }
 
     fn begin(&mut self, key: Box<[u8]>, folder: String, schema: &SchemaRef) -> Result<()> {

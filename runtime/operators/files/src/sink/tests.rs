@@ -405,6 +405,22 @@ fn files_roll_at_the_target_size_and_lanes_do_not_share_names() {
 }
 
 #[test]
+fn a_large_batch_is_cut_where_a_file_is_full() {
+    let rows: Vec<(&str, i64)> = (0..8192).map(|n| ("some text", n)).collect();
+    for (spec, most) in [(&CsvSink as &dyn rde_core::OperatorSpec, 9 << 10), (&ParquetSink, 16 << 10)] {
+        let folder = folder();
+        let value = json!({ "path": "out", "file_size_target": "8KiB" });
+        write(folder.path(), spec, value, 1, &[batch(&rows)]).expect("writable");
+        let files = tree(&folder.path().join("out"));
+        assert!(files.len() > 5, "{files:?}");
+        for name in files {
+            let bytes = fs::metadata(folder.path().join("out").join(&name)).expect("it is there").len();
+            assert!(bytes < most, "{name} has {bytes} bytes");
+        }
+    }
+}
+
+#[test]
 fn the_number_of_open_files_is_bounded_and_every_row_is_kept() {
     let folder = folder();
     let keys: Vec<String> = (0..OPEN_FILES_MAX + 1).map(|n| format!("k{n}")).collect();
