@@ -14,7 +14,7 @@ const QUERIES: &[(&str, &str)] = &[
     ("arithmetic", "SELECT flight, distance * 2 + 1 AS twice, CAST(distance AS DOUBLE) / air_time AS pace FROM flights WHERE air_time IS NOT NULL"),
     ("text", "SELECT lower(carrier) AS c, substr(tailnum, 2, 3) AS t, length(dest) AS n, origin || '-' || dest AS leg FROM flights"),
     ("case_when", "SELECT CASE WHEN dep_delay IS NULL THEN 'none' WHEN dep_delay < 0 THEN 'early' ELSE 'late' END AS way, flight FROM flights"),
-    ("in_between", "SELECT flight FROM flights WHERE carrier IN ('UA', 'AA') AND distance BETWEEN 500 AND 700"),
+    ("in_between", "SELECT flight FROM flights WHERE carrier IN ('UA', 'AA') AND distance BETWEEN 700 AND 1100"),
     ("like", "SELECT tailnum FROM flights WHERE tailnum LIKE 'N1%A%'"),
     ("coalesce", "SELECT coalesce(arr_delay, dep_delay, 0) AS delay FROM flights"),
     ("cast_text", "SELECT CAST(flight AS VARCHAR) AS f, CAST(day AS DOUBLE) AS d FROM flights WHERE day < 3"),

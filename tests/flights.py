@@ -7,6 +7,7 @@ import duckdb
 
 flights, planes, out = sys.argv[1:4]
 # As RDE infers: time_hour has a zone. The plugin's rules are written a second time here.
+duckdb.sql("SET enable_progress_bar = false")
 duckdb.sql("SET TimeZone = 'UTC'")
 score = f"""
 SELECT *, CASE WHEN arr_delay IS NULL THEN 'not_arrived' WHEN arr_delay >= 60 THEN 'very_late' WHEN arr_delay >= 15 THEN 'late'

@@ -1,6 +1,8 @@
 """Computes the quickstart's answer from the CSV files alone, in DuckDB, compares every row, and shows some."""
 import duckdb
 
+duckdb.sql("SET enable_progress_bar = false")
+
 base = "read_csv('configs/data/flights/*.csv.gz', nullstr=['NA', ''])"
 score = f"""
 SELECT *, CASE WHEN arr_delay IS NULL THEN 'not_arrived' WHEN arr_delay >= 60 THEN 'very_late' WHEN arr_delay >= 15 THEN 'late'
