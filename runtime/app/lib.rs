@@ -32,6 +32,8 @@ pub mod registry;
 mod report;
 pub mod runtime;
 
+/// The Arrow that batches are made of, so that an embedding program cannot have another version of it.
+pub use arrow;
 pub use rde_core as core;
 pub use rde_engine::{
     OperatorOptions, Pipeline, PipelineBuilder, PipelineEngine, RunControl, RunReport, Status, TraceEvent, TraceHook,

@@ -18,6 +18,9 @@ use super::check::InputCheck;
 use super::rows::{self, Row, mix};
 use super::{FailAfter, Shared, Watch, codes, lock, scripted_failure};
 
+/// Most rows of a batch that it makes: below every `memory_max` of a topology.
+const ROWS_MAX: usize = 128;
+
 /// What becomes of each row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -230,7 +233,9 @@ impl Lane {
         let in_parts = self.random.u8(..) < self.script.parts && self.rest.len() > 1;
         let part = if in_parts { self.random.usize(1..self.rest.len()) } else { self.rest.len() };
         let rows: Vec<Row> = self.rest.drain(..part).collect();
-        out.batch(0, rows::to_batch(&rows, self.extras));
+        for rows in rows.chunks(ROWS_MAX) {
+            out.batch(0, rows::to_batch(rows, self.extras));
+        }
         if in_parts { Flow::More } else { Flow::Done }
     }
 
