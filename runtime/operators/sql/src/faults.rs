@@ -67,6 +67,12 @@ fn schema_fault(schema: &SchemaError, span: Option<Range<usize>>, text: &Text) -
             let error = Error::config(&codes::UNKNOWN_COLUMN, format!("unknown column `{written}`"));
             placed(error.help(column_help(field, valid_fields)), range, text, true)
         }
+        // The planner says the same of `SELECT a, b AS a`: a column and an alias of one name.
+        SchemaError::AmbiguousReference { field } if field.relation.is_none() && text.alias(&field.name).is_some() => {
+            let name = &field.name;
+            let error = Error::config(&codes::DUPLICATE_OUTPUT, format!("two columns are named `{name}`"));
+            placed(error.help("give one of them another name"), text.alias(name), text, true)
+        }
         SchemaError::AmbiguousReference { field } => {
             let own = field.spans().first().and_then(|span| text.plan_span(span));
             let range = span.or(own).or_else(|| text.word(&field.name));

@@ -84,6 +84,20 @@ impl Text {
         })
     }
 
+    /// Returns the first alias `AS name`, whatever its case, quoted or not.
+    pub fn alias(&self, name: &str) -> Option<Range<usize>> {
+        let tokens = self.tokens();
+        let written: Vec<_> = tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
+        written.windows(2).find_map(|pair| match (&pair[0].token, &pair[1].token) {
+            (Token::Word(keyword), Token::Word(word))
+                if keyword.value.eq_ignore_ascii_case("as") && word.value.eq_ignore_ascii_case(name) =>
+            {
+                self.span(pair[1].span)
+            }
+            _ => None,
+        })
+    }
+
     /// Returns the first word of the text.
     pub fn first_word(&self) -> Option<String> {
         self.tokens().into_iter().find_map(|token| match token.token {
