@@ -75,7 +75,11 @@ impl Checker<'_> {
             note_all(node, &at.pointer, &mut self.secrets);
         }
         if later::PLUGIN_CONFIG == at.pointer && self.subject.kind_name == "wasm" {
-            return self.plugin_config(node, &at.pointer);
+            self.plugin_config(node, &at.pointer);
+            if !accepts(&view, node) {
+                self.wrong_type(node, schema, at);
+            }
+            return;
         }
         if node.is_null() && view.nullable() || self.is_later_value(node, &view, at) {
             return;

@@ -119,7 +119,7 @@ struct WasmFields {
     plugin: String,
     /// What the plugin sees.
     #[serde(default)]
-    config: serde_json::Value,
+    config: serde_json::Map<String, serde_json::Value>,
     /// Limits of each instance.
     #[serde(default)]
     limits: Limits,

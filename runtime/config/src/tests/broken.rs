@@ -174,6 +174,12 @@ fn faults_of_sinks_and_plugins_have_their_place() {
 }
 
 #[test]
+fn a_plugins_config_is_a_map() {
+    let loaded = loaded(&GOOD.replace("config: { scale: 2 }", "config: 5"), &[]);
+    assert_eq!(codes_of(&loaded), ["0106:13:37"], "{:#?}", loaded.faults);
+}
+
+#[test]
 fn faults_of_edges_have_their_place() {
     let edges = "name: a\nsources: [{ id: x, csv: { path: a } }]\nsinks: [{ id: y, stdout: }]\nedges:\n- [x, y]\n- [x]\n- [x, y, z]\n\
                  - x -> y\n- [5, Y]\n- [x., .y]\n- [x.errors, y.in]\n- [[x], y]\n";

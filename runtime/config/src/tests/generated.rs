@@ -16,7 +16,7 @@ fn the_editor_schema_accepts_what_the_parser_accepts() {
     let validator = jsonschema::validator_for(&schema).expect("the schema is a schema");
     let errors: Vec<String> = validator.iter_errors(&as_json(GOOD)).map(|error| error.to_string()).collect();
     assert_eq!(errors, Vec::<String>::new());
-    let variable = GOOD.replace("parallelism: 3", "parallelism: \"${N:3}\"");
+    let variable = GOOD.replace("parallelism: 3", "parallelism: \"$${N:3}\"");
     assert!(validator.is_valid(&as_json(&variable)));
 }
 
