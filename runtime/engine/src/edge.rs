@@ -1,7 +1,7 @@
 //! Carries messages in order from one lane to the next, bounded in bytes.
 //!
-//! Each receiving lane has one [`Inbox`] with a channel per sending lane. [`send`](Sender::send) waits while the channel has
-//! no room, [`recv`](Inbox::recv) while no channel has a message. Batches travel by reference.
+//! Each receiving lane has one [`Inbox`] with a channel per sending lane. [`try_send`](Sender::try_send) gives a message back
+//! while the channel has no room, [`recv`](Inbox::recv) waits while no channel has a message. Batches travel by reference.
 //! Invariant: messages of a channel come out in the order they went in; a channel holds more than its bound only if it
 //! holds a single message.
 //! Not here: what a barrier or watermark means (`inputs.rs`), who gets a batch of several lanes (`outputs.rs`).
