@@ -40,13 +40,17 @@ pub fn plan_fault(error: &DataFusionError, text: &Text) -> Fault {
         let error = Error::config(&codes::UNKNOWN_FUNCTION, format!("unknown function `{name}`")).help(help);
         return placed(error, range, text, true);
     }
+    if message.contains("require unique expression names") {
+        let name =
+            between(&message, "expression \"", "\"").and_then(|name| name.rsplit('.').next()).unwrap_or_default();
+        let error = Error::config(&codes::DUPLICATE_OUTPUT, format!("two output columns are named `{name}`"));
+        let error = error.help(format!("give one of them another name: `{name} AS other`"));
+        return placed(error, text.second_word(name), text, false);
+    }
     let range = span.or_else(|| quoted_word(&message, text));
     let (code, help): (&'static Code, _) = match root {
         DataFusionError::NotImplemented(_) => (&codes::UNSUPPORTED, "write it another way"),
         DataFusionError::Internal(_) => (&codes::INTERNAL, "please report this query"),
-        _ if message.contains("Projections require unique expression names") => {
-            (&codes::DUPLICATE_OUTPUT, "give one of them another name: `expression AS name`")
-        }
         _ => (&codes::PLAN, "look at the types of the inputs with `rde graph`, and add a CAST where they differ"),
     };
     placed(Error::config(code, first_line(&message)).help(help), range, text, false)

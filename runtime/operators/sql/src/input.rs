@@ -7,7 +7,8 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::array::{Array, RecordBatch, RecordBatchOptions, UInt32Array};
+use arrow::compute::take_record_batch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
@@ -27,8 +28,12 @@ use futures::future::BoxFuture;
 use futures::stream::{StreamExt, TryStreamExt};
 use rde_core::BatchStream;
 
-/// What an input is said to hold when its end was not seen: more than any whose end was.
-const UNSEEN: usize = 1 << 40;
+/// Bytes an input is said to hold when its end was not seen: more than any whose end was.
+const UNSEEN_BYTES: usize = 1 << 40;
+/// Rows an input is said to hold at most, so that DataFusion's estimate of a join, a product of two, cannot overflow.
+const UNSEEN_ROWS: usize = 1 << 30;
+/// A batch that keeps this much more alive than twice what it shows is copied.
+const SLACK: usize = 64 << 10;
 
 /// One whole input.
 pub struct WholeInput {
@@ -142,8 +147,8 @@ impl WholeInput {
         let held = self.held();
         let ended = matches!(held.rest, Rest::Ended);
         let mut statistics = Statistics::new_unknown(&columns);
-        statistics.num_rows = Precision::Inexact(if ended { held.rows } else { UNSEEN });
-        statistics.total_byte_size = Precision::Inexact(if ended { held.bytes } else { UNSEEN });
+        statistics.num_rows = Precision::Inexact(if ended { held.rows.min(UNSEEN_ROWS) } else { UNSEEN_ROWS });
+        statistics.total_byte_size = Precision::Inexact(if ended { held.bytes } else { UNSEEN_BYTES });
         statistics
     }
 
@@ -209,6 +214,7 @@ impl Held {
         if batch.num_rows() == 0 {
             return;
         }
+        let batch = own(batch);
         let bytes = get_record_batch_memory_size(&batch);
         self.reservation.grow(bytes);
         self.bytes = self.bytes.saturating_add(bytes);
@@ -220,7 +226,18 @@ impl Held {
 fn project(batch: &RecordBatch, schema: &SchemaRef, pick: &[usize]) -> Result<RecordBatch> {
     let columns = pick.iter().map(|index| Arc::clone(batch.column(*index))).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+    Ok(own(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?))
+}
+
+/// Copies a slice of something much larger, which would else be charged whole for each of its slices.
+fn own(batch: RecordBatch) -> RecordBatch {
+    let shown = batch.columns().iter().map(|column| column.to_data().get_slice_memory_size().unwrap_or(usize::MAX));
+    let shown = shown.fold(0, usize::saturating_add);
+    if get_record_batch_memory_size(&batch) <= shown.saturating_mul(2).saturating_add(SLACK) {
+        return batch;
+    }
+    let Ok(rows) = u32::try_from(batch.num_rows()) else { return batch };
+    take_record_batch(&batch, &UInt32Array::from_iter_values(0..rows)).unwrap_or(batch)
 }
 
 /// The table of an input.

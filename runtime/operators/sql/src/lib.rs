@@ -10,6 +10,7 @@
 mod batch;
 mod checked;
 pub mod codes;
+mod depth;
 mod fallible;
 mod faults;
 mod functions;

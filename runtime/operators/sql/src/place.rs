@@ -9,6 +9,8 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan, Tokenizer};
 use rde_core::Place;
 
+use crate::depth::depth;
+
 /// Most names that a message lists.
 const NAMES_MAX: usize = 12;
 
@@ -96,6 +98,28 @@ impl Text {
             }
             _ => None,
         })
+    }
+
+    /// Returns the first text in single quotes that is `value`, its quotes included.
+    pub fn quoted(&self, value: &str) -> Option<Range<usize>> {
+        self.tokens().into_iter().find_map(|token| match &token.token {
+            Token::SingleQuotedString(text) if text == value => self.span(token.span),
+            _ => None,
+        })
+    }
+
+    /// Returns the second word that is `name`, or the first where there is no second.
+    pub fn second_word(&self, name: &str) -> Option<Range<usize>> {
+        let words = self.tokens().into_iter().filter_map(|token| match &token.token {
+            Token::Word(word) if word.value.eq_ignore_ascii_case(name) => self.span(token.span),
+            _ => None,
+        });
+        words.take(2).last()
+    }
+
+    /// Returns a bound of the depth of the text's tree.
+    pub fn depth(&self) -> usize {
+        depth(self.tokens().into_iter().map(|token| token.token))
     }
 
     /// Returns the first word of the text.

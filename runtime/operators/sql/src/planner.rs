@@ -71,9 +71,12 @@ fn to_plan(statement: &Statement, tables: &[Table]) -> Result<LogicalPlan, DataF
     harden(planned)
 }
 
-/// Casts what a batch must not carry between operators: string and binary views.
+/// Casts what a batch must not carry between operators, string and binary views, and puts names right.
 fn plain_output(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
-    if !plan.schema().fields().iter().any(|field| plain_type(field.data_type()) != *field.data_type()) {
+    let stays = |field: &Arc<Field>| {
+        plain_type(field.data_type()) == *field.data_type() && output_name(field.name()) == *field.name()
+    };
+    if plan.schema().fields().iter().all(stays) {
         return Ok(plan);
     }
     let expressions: Vec<Expr> = plan
@@ -82,12 +85,23 @@ fn plain_output(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
         .map(|(qualifier, field)| {
             let column = Expr::Column(Column::from((qualifier, field)));
             match plain_type(field.data_type()) {
-                plain if plain == *field.data_type() => column,
-                plain => cast(column, plain).alias(field.name()),
+                _ if stays(field) => column,
+                plain if plain == *field.data_type() => column.alias(output_name(field.name())),
+                plain => cast(column, plain).alias(output_name(field.name())),
             }
         })
         .collect();
     LogicalPlanBuilder::from(plan).project(expressions)?.build()
+}
+
+/// An unnested struct gives columns named by its fields, an unnested list without alias one named `unnest(list)`.
+fn output_name(name: &str) -> String {
+    let inner = name.strip_prefix("__unnest_placeholder(").or_else(|| name.strip_prefix("UNNEST("));
+    let Some(inner) = inner else { return name.to_owned() };
+    match inner.rsplit_once(").") {
+        Some((_, field)) => field.to_owned(),
+        None => format!("unnest({})", inner.split(')').next().unwrap_or(inner).rsplit('.').next().unwrap_or(inner)),
+    }
 }
 
 fn plain_type(data_type: &DataType) -> DataType {

@@ -21,6 +21,8 @@ use crate::{QUERY_BYTES_MAX, codes};
 
 /// Most levels of parentheses and subqueries.
 const DEPTH_MAX: usize = 50;
+/// Most operators one upon another.
+pub const OPERATORS_MAX: usize = 400;
 /// Endings by which a quoted name in FROM is seen to be a file.
 const FILE_ENDINGS: [&str; 9] = [".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".avro", ".arrow", ".gz", ".zst"];
 
@@ -70,6 +72,13 @@ impl Query {
 }
 
 fn only_statement(text: &Text) -> Result<Statement, Error> {
+    // One level is the query itself.
+    let depth = text.depth().saturating_sub(1);
+    if depth > OPERATORS_MAX {
+        let message = format!("the query has {depth} operators one upon another, more than {OPERATORS_MAX}");
+        let help = "write `x IN (...)` in place of many `OR`s, or split the query over several `sql` operators";
+        return Err(Error::config(&codes::QUERY_TOO_DEEP, message).at(text.whole()).help(help));
+    }
     let parsed = Parser::new(&GenericDialect {})
         .with_recursion_limit(DEPTH_MAX)
         .try_with_sql(text.as_str())
@@ -185,7 +194,11 @@ impl Walk<'_> {
         let file = lower.contains('/') || lower.contains("://") || FILE_ENDINGS.iter().any(|end| lower.ends_with(end));
         if file || ident.quote_style == Some('\'') {
             let message = format!("`{}` is a file or URL, no table", ident.value);
-            return self.fault(&codes::FILE_AS_TABLE, span, message, "add a source that reads it and an edge to here");
+            let help = "add a source that reads it and an edge to here";
+            let range = self.text.span(span).or_else(|| self.text.quoted(&ident.value));
+            let place = range.map_or(self.text.whole(), |range| self.text.place(range));
+            self.faults.push(Error::config(&codes::FILE_AS_TABLE, message).at(place).help(help));
+            return;
         }
         let table = normalize(ident);
         if !self.scopes.iter().any(|scope| scope.active.contains(&table)) {

@@ -12,7 +12,7 @@ use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{BinaryExpr, Case, Expr, ExprSchemable, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
@@ -66,9 +66,18 @@ fn harden_expression(expr: Expr, schema: &DFSchemaRef) -> Result<Transformed<Exp
                 _ => Ok(Transformed::no(Expr::Cast(cast))),
             }
         }
+        Expr::ScalarFunction(call) if call.func.name() == "get_field" => Ok(field_of_null(call)),
         Expr::ScalarFunction(call) if LOWERED.contains(&call.func.name()) => lower(call, schema),
         other => Ok(Transformed::no(other)),
     }
+}
+
+/// A field of a null struct is null; DataFusion would give what lies beneath the null.
+fn field_of_null(call: ScalarFunction) -> Transformed<Expr> {
+    let Some(parent) = call.args.first().cloned() else { return Transformed::no(Expr::ScalarFunction(call)) };
+    let present = Box::new(Expr::IsNotNull(Box::new(parent)));
+    let field = Box::new(Expr::ScalarFunction(call));
+    Transformed::yes(Expr::Case(Case::new(None, vec![(present, field)], None)))
 }
 
 fn keeps(value: &datafusion::common::ScalarValue, data_type: &DataType) -> bool {

@@ -140,7 +140,8 @@ fn unnest_of_a_struct_makes_a_column_of_each_field() {
     let structs = StructArray::new(fields, vec![ints(&[1, 2]), texts(&["x", "y"])], Some(nulls));
     let input = ("t", table(vec![("id", ints(&[1, 2])), ("s", Arc::new(structs))]));
     check("SELECT unnest(s), id FROM t", &[input.clone()], &["1 x 1", "∅ ∅ 2"]);
-    check("SELECT s['a'] AS a FROM t", &[input], &["1", "∅"]);
+    check("SELECT s['a'] AS a FROM t", &[input.clone()], &["1", "∅"]);
+    assert_eq!(run("SELECT unnest(s), id FROM t", &[input]).columns, ["a: Int64", "b: Utf8", "id: Int64"]);
 }
 
 #[test]

@@ -120,10 +120,21 @@ fn a_query_has_at_most_64_kib_and_a_long_chain_does_not_overflow_the_stack() {
     assert_eq!(parse(&fill(crate::QUERY_BYTES_MAX + 1)).err().expect("too long")[0].code(), "RDE0407");
     let deep = format!("SELECT {}1{} AS x FROM flights", "(".repeat(60), ")".repeat(60));
     assert_eq!(parse(&deep).err().expect("too deep")[0].code(), "RDE0402");
-    let sum = vec!["dep_delay"; 5_000].join("+");
-    let query = format!("SELECT {sum} AS x FROM flights WHERE dep_delay = 3");
+    let sum = |operators: usize| {
+        let sum = vec!["dep_delay"; operators].join("+");
+        format!("SELECT {sum} AS x FROM flights WHERE dep_delay = 3")
+    };
+    let most = crate::query::OPERATORS_MAX;
+    let error = parse(&sum(most + 2)).err().expect("too many").swap_remove(0);
+    assert_eq!(error.code(), "RDE0408", "{error:?}");
+    let query = sum(most + 1);
     let answer = std::thread::Builder::new().stack_size(2 << 20).spawn(move || run(&query, &[flights()]));
-    assert_eq!(answer.expect("a thread").join().expect("no overflow").rows, ["15000"]);
+    assert_eq!(answer.expect("a thread").join().expect("no overflow").rows, [(3 * (most + 1)).to_string()]);
+    let unions = vec!["SELECT carrier FROM flights"; 5_000].join(" UNION ALL ");
+    assert_eq!(parse(&unions[..60_000]).err().expect("too deep")[0].code(), "RDE0408");
+    let list: Vec<String> = (0..5_000).map(|n| n.to_string()).collect();
+    let query = format!("SELECT carrier FROM flights WHERE dep_delay IN ({})", list.join(", "));
+    assert_eq!(run(&query, &[flights()]).rows, ["AA", "UA", "UA"]);
 }
 
 #[test]
