@@ -22,7 +22,7 @@ use super::infer::{FileSample, InferOptions, Sampler, merge};
 use super::source::{CsvLane, Job};
 use super::split;
 use crate::codes;
-use crate::input::{FileReader, InputFile, PipeReader, footprint, path_fault, resolve};
+use crate::input::{FileReader, InputFile, PipeReader, at_path, footprint, path_fault, resolve};
 
 /// Names in a folder that belong to the source.
 const EXTENSIONS: [&str; 3] = ["csv", "csv.gz", "csv.zst"];
@@ -304,7 +304,7 @@ impl Plan for CsvPlan {
         Box::pin(async move {
             self.base.clone_from(&probe.base);
             let id = self.id.clone();
-            self.look(probe).await.map_err(|error| Faults::from(error.in_operator(&id)))
+            self.look(probe).await.map_err(|error| Faults::from(at_path(error).in_operator(&id)))
         })
     }
 

@@ -10,9 +10,9 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
-use rde_core::{Error, Place, Result};
+use rde_core::{Error, Result};
 
-use super::{InputFile, input_error};
+use super::{InputFile, at_path, input_error};
 use crate::codes;
 
 /// Folders below each other that are searched.
@@ -182,8 +182,4 @@ fn nothing(path: &str, extensions: &[&str]) -> Error {
 fn bad_glob(path: &str, error: &glob::PatternError) -> Error {
     Error::config(&codes::BAD_PATH, format!("`{path}` is not a valid glob: {}", error.msg))
         .help("write `*` for any name, `?` for one character, `[ab]` for one of several, `**` for any folders")
-}
-
-fn at_path(error: Error) -> Error {
-    error.at(Place::field("/path"))
 }

@@ -175,6 +175,11 @@ pub(crate) fn path_fault(path: &str) -> Option<Error> {
     Some(Error::config(&LATER_STAGE, message).help("read local files").at(Place::field("/path")))
 }
 
+/// Places an error that has no place of its own at `path`.
+pub(crate) fn at_path(error: Error) -> Error {
+    if error.place().is_some() { error } else { error.at(Place::field("/path")) }
+}
+
 /// Returns the scheme of a URL.
 pub(crate) fn url_scheme(path: &str) -> Option<&str> {
     let (scheme, _) = path.split_once("://")?;
@@ -211,7 +216,7 @@ pub(crate) fn input_error(shown: &str, error: io::Error) -> Error {
             Error::config(&codes::INPUT_UNREADABLE, format!("cannot read `{shown}`: permission denied"))
                 .help("let the user who runs the pipeline read it")
         }
-        _ => Error::unavailable(&codes::INPUT_UNREADABLE, format!("cannot read `{shown}`: {error}"))
+        _ => Error::unavailable(&codes::INPUT_UNREADABLE, format!("cannot read `{shown}`"))
             .help("check the file and the disk it is on, then run the pipeline again"),
     }
     .caused_by(error)

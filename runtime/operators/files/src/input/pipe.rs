@@ -156,7 +156,7 @@ fn open(input: &InputFile) -> io::Result<Box<dyn Read>> {
 
 fn failed(shown: &str, error: io::Error) -> Error {
     if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData) {
-        return Error::data(&codes::BAD_COMPRESSION, format!("`{shown}` is not valid compressed data: {error}"))
+        return Error::data(&codes::BAD_COMPRESSION, format!("`{shown}` is not valid compressed data"))
             .help("check what writes to the pipe")
             .caused_by(error);
     }

@@ -101,7 +101,7 @@ fn damaged(file: &InputFile, error: io::Error) -> Error {
     let message = match error.kind() {
         io::ErrorKind::UnexpectedEof => format!("`{}` is cut off: its {what} data ends too early", file.shown),
         io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::Other => {
-            format!("`{}` is not valid {what}: {error}", file.shown)
+            format!("`{}` is not valid {what}", file.shown)
         }
         _ => return input_error(&file.shown, error),
     };

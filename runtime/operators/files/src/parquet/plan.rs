@@ -21,7 +21,7 @@ use super::config::ParquetSourceConfig;
 use super::source::{Job, ParquetFile, ParquetLane, Part};
 use crate::codes;
 use crate::csv::ColumnTypes;
-use crate::input::{InputFile, footprint, path_fault, resolve};
+use crate::input::{InputFile, at_path, footprint, path_fault, resolve};
 use crate::types::type_name;
 
 /// Names in a folder that belong to the source.
@@ -149,7 +149,7 @@ impl Plan for ParquetPlan {
     fn discover<'a>(&'a mut self, probe: &'a Probe) -> BoxFuture<'a, Result<(), Faults>> {
         self.base.clone_from(&probe.base);
         let id = self.id.clone();
-        let result = self.look(probe).map_err(|error| Faults::from(error.in_operator(&id)));
+        let result = self.look(probe).map_err(|error| Faults::from(at_path(error).in_operator(&id)));
         Box::pin(std::future::ready(result))
     }
 
@@ -191,7 +191,7 @@ fn footer(input: InputFile) -> Result<ParquetFile> {
     }
     let bytes = ParquetBytes::new(input.open()?, input.bytes());
     let metadata = contained(|| ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new())).map_err(|error| {
-        Error::config(&codes::PARQUET_FOOTER, format!("cannot read the footer of `{}`: {error}", input.shown))
+        Error::config(&codes::PARQUET_FOOTER, format!("cannot read the footer of `{}`", input.shown))
             .help("the file is cut off, damaged or no parquet file; write it again, or leave it out of `path`")
             .caused_by(error)
     })?;

@@ -283,7 +283,7 @@ fn damaged(file: &ParquetFile, row_group: usize, error: ParquetError) -> Error {
     if let Err(changed) = file.input.check_unchanged() {
         return changed;
     }
-    let message = format!("cannot read row group {row_group} of `{}`: {error}", file.input.shown);
+    let message = format!("cannot read row group {row_group} of `{}`", file.input.shown);
     Error::data(&codes::PARQUET_PAGE, message)
         .help("the file is damaged: write it again; nothing of this run is visible")
         .caused_by(error)

@@ -115,30 +115,31 @@ impl Disk {
 /// Turns a failure of the file system below an output into an error that names the path and the remedy.
 pub(crate) fn output_error(attempt: &str, path: &Path, error: io::Error) -> Error {
     let shown = path.display();
-    let message = |reason: &str| format!("cannot {attempt} `{shown}`: {reason}");
-    let error_of = |kind, code, reason: &str, help: String| Error::new(kind, code, message(reason)).help(help);
+    let error_of = |kind, code, reason: &str, help: String| {
+        Error::new(kind, code, format!("cannot {attempt} `{shown}`{reason}")).help(help)
+    };
     match error.kind() {
         io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => error_of(
             ErrorKind::Unavailable,
             &codes::DISK_FULL,
-            "no space is left",
+            ": no space is left",
             "free some space, or choose a `path` on another disk; nothing of this run is visible".to_owned(),
         ),
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => error_of(
             ErrorKind::Config,
             &codes::NOT_WRITABLE,
-            "permission denied",
+            ": permission denied",
             "choose a `path` that the user who runs the pipeline may write to, or change its permissions".to_owned(),
         ),
         io::ErrorKind::NotADirectory => error_of(
             ErrorKind::Config,
             &codes::BAD_TARGET,
-            "a part of the path is a file, not a folder",
+            ": a part of the path is a file, not a folder",
             "choose another `path`, or remove that file".to_owned(),
         ),
         _ => {
             let help = "check the disk and the `path`, then run the pipeline again".to_owned();
-            error_of(ErrorKind::Unavailable, &codes::WRITE_FAILED, &error.to_string(), help)
+            error_of(ErrorKind::Unavailable, &codes::WRITE_FAILED, "", help)
         }
     }
     .caused_by(error)

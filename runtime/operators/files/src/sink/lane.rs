@@ -60,6 +60,8 @@ pub(crate) struct LaneWriter {
     divider: Option<Divider>,
     open: HashMap<Box<[u8]>, OpenFile>,
     closed: Vec<ClosedFile>,
+    /// Hidden names of everything begun since the last `prepare`, whatever became of it.
+    begun: Vec<String>,
     epoch: Epoch,
     next_number: u64,
     uses: u64,
@@ -101,6 +103,7 @@ impl LaneWriter {
             divider: None,
             open: HashMap::new(),
             closed: Vec::new(),
+            begun: Vec::new(),
             epoch: Epoch(1),
             next_number: 0,
             uses: 0,
@@ -115,7 +118,7 @@ impl LaneWriter {
         if self.schema.as_ref() == Some(schema) {
             return Ok(());
         }
-        let begun = !self.open.is_empty() || !self.closed.is_empty() || self.prepared_any;
+        let begun = !self.begun.is_empty() || self.prepared_any;
         if self.target.single.is_some() && begun && !self.options.format.mixes_schemas() {
             return Err(schema_changed(&self.options.format));
         }
@@ -198,6 +201,7 @@ impl LaneWriter {
         let path = self.target.path(&staged);
         let failed = |error| output_error("create", &path, error);
         self.target.disk.create_folders(&self.target.path(&folder)).map_err(failed)?;
+        self.begun.push(staged.clone());
         let file = StagedFile::create(&self.target.disk, path.clone()).map_err(failed)?;
         let encoder = self.options.format.begin(file, schema, false).map_err(|error| encode_error(error, &path))?;
         self.open
@@ -272,6 +276,7 @@ impl LaneWriter {
             self.target.disk.sync(&path).map_err(|error| output_error("make durable", &path, error))?;
         }
         self.epoch = epoch.next();
+        self.begun.clear();
         let files: Vec<StagedEntry> =
             self.closed.drain(..).map(|file| entry(&self.target, epoch, self.options.lane, file)).collect();
         let clears = first && self.schema.is_some() && !self.target.old.is_empty();
@@ -283,11 +288,11 @@ impl LaneWriter {
     }
 
     fn discard(&mut self) -> Result<()> {
-        let staged: Vec<String> = self.open.drain().map(|(_, file)| file.staged).collect();
+        self.open.clear();
+        self.closed.clear();
         self.memory = 0;
         self.recharge();
-        let closed = self.closed.drain(..).map(|file| file.staged);
-        staged.into_iter().chain(closed).try_for_each(|staged| self.target.discard(Path::new(&staged)))
+        std::mem::take(&mut self.begun).iter().try_for_each(|staged| self.target.discard(Path::new(staged)))
     }
 
     fn path(&self) -> &Path {

@@ -5,7 +5,7 @@
 //! Not here: what the target answers (`target.rs`).
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
@@ -229,8 +229,8 @@ impl Plan for FileSinkPlan {
                 Destination::Stdout => {
                     return Ok(Operator::Sink(Box::new(StdoutTarget::new(format, &ctx))));
                 }
-                Destination::Folder(folder) => (ctx.base.join(folder), None),
-                Destination::File(folder, name) => (ctx.base.join(folder), Some(name)),
+                Destination::Folder(folder) => (below(&ctx.base, &folder), None),
+                Destination::File(folder, name) => (below(&ctx.base, &folder), Some(name)),
             };
             let names = Names::new(&ctx.pipeline, &ctx.operator, ctx.incarnation, format.extension(), single.clone());
             let target = Target::open(folder, single, names, options.if_exists, Disk::default())
@@ -288,6 +288,13 @@ pub(crate) fn bind_faults(format: &FileFormat, schema: &SchemaRef) -> Vec<Error>
         );
     }
     faults
+}
+
+/// Returns a folder as messages should show it: without the `.` of a pipeline file in the working folder.
+fn below(base: &Path, folder: &Path) -> PathBuf {
+    let full = base.join(folder);
+    let shown: PathBuf = full.components().filter(|part| *part != Component::CurDir).collect();
+    if shown.as_os_str().is_empty() { PathBuf::from(".") } else { shown }
 }
 
 fn one_character(text: &str) -> Result<u8, Error> {

@@ -474,6 +474,18 @@ fn a_target_that_cannot_be_a_folder_is_named() {
 }
 
 #[test]
+fn a_file_that_could_not_be_closed_is_removed_with_the_rest() {
+    for step in 0..4 {
+        let folder = folder();
+        let run = run(IfExists::Append, Some("out.csv"), 2, &NEW);
+        let cut = Arc::new(Cut { taken: AtomicU64::new(0), at: step, once: true });
+        let Ok(target) = run.target(folder.path(), Disk::with_hook(cut)) else { continue };
+        let failed = run.prepare(target).is_err();
+        assert!(!failed || tree(folder.path()).is_empty(), "step {step} left {:?}", tree(folder.path()));
+    }
+}
+
+#[test]
 fn a_run_that_is_abandoned_leaves_nothing_not_even_its_folder() {
     let folder = folder();
     let mut sink =

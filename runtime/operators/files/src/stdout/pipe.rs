@@ -93,7 +93,7 @@ impl Write for Shared {
 }
 
 fn failed(error: io::Error) -> Error {
-    Error::unavailable(&codes::WRITE_FAILED, format!("cannot write to standard output: {error}"))
+    Error::unavailable(&codes::WRITE_FAILED, "cannot write to standard output")
         .help("check what standard output was redirected to")
         .caused_by(error)
 }
