@@ -175,7 +175,8 @@ impl Checker<'_> {
         }
     }
 
-    fn entry(&mut self, entry: &Entry, view: &View<'_>, at: &At) {
+    /// Checks one pair of a map.
+    pub(crate) fn entry(&mut self, entry: &Entry, view: &View<'_>, at: &At) {
         let name = entry.key.text.as_str();
         let field = at.field(entry);
         let schema = view.property(name);

@@ -7,7 +7,7 @@
 
 use std::sync::Arc;
 
-use rde_core::{Kind, LATER_STAGE, OperatorSpec, Settings};
+use rde_core::{Fields, Kind, LATER_STAGE, OperatorSpec, Settings};
 use serde_json::{Map, Value};
 
 use crate::check::{At, Checker, Subject};
@@ -55,6 +55,8 @@ pub(crate) struct Read<'r> {
     /// For each edge of the specification its number in the file.
     pub(crate) edges: Vec<usize>,
     pub(crate) secrets: Vec<Secret>,
+    /// The good fields of broken operators.
+    pub(crate) remainders: Vec<(&'r dyn OperatorSpec, Fields)>,
 }
 
 /// Reads a whole file. Returns nothing when it is no map.
@@ -100,7 +102,7 @@ pub(crate) fn read<'r>(root: &Node, registry: &[&'r dyn OperatorSpec], report: &
         operators_complete: read.complete,
         edges_complete: edges_complete && !root.partial && !strangers().any(holds_edges),
     };
-    Some(Read { spec, operators: read.places, edges: numbers, secrets })
+    Some(Read { spec, operators: read.places, edges: numbers, secrets, remainders: read.remainders })
 }
 
 fn file_keys(root: &Node, entries: &[Entry], report: &mut Report) {

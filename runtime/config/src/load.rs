@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use rde_core::OperatorSpec;
+use rde_core::{Error, Fields, OperatorSpec};
 
 use crate::diagnostics::{Diagnostic, Report};
 use crate::parse::{Origin, parse};
@@ -85,7 +85,9 @@ fn finish_load<'r>(
     }
     let read = tree.as_ref().and_then(|tree| grammar::read(tree, registry, &mut report));
     let (mut spec, mut operators, mut edges, mut masks) = (None, Vec::new(), Vec::new(), Vec::new());
+    let mut remainders = Vec::new();
     if let Some(read) = read {
+        remainders = read.remainders;
         masks = read.secrets.iter().map(|secret| secret.span).collect();
         secrets.extend(read.secrets.into_iter().map(|secret| secret.text));
         spec = Some(read.spec).filter(|_| complete);
@@ -100,7 +102,22 @@ fn finish_load<'r>(
         masks: masks.into(),
         complete,
     };
-    Loaded { spec, faults: report.faults, places, redactor: Redactor::new(secrets) }
+    let mut faults = report.faults;
+    for (spec, fields) in remainders {
+        faults.extend(remaining_faults(spec, &fields).iter().map(|error| places.locate(error)));
+    }
+    Loaded { spec, faults, places, redactor: Redactor::new(secrets) }
+}
+
+/// Asks the definition of a broken operator about its good fields; what it says about others follows from their faults.
+fn remaining_faults(spec: &dyn OperatorSpec, fields: &Fields) -> Vec<Error> {
+    let Err(faults) = spec.parse(fields) else { return Vec::new() };
+    let of_good_field = |error: &Error| {
+        let pointer = error.place().and_then(|place| place.pointer.strip_prefix('/'));
+        pointer.and_then(|pointer| pointer.split('/').next()).is_some_and(|field| fields.value.get(field).is_some())
+    };
+    let errors = faults.into_vec().into_iter().filter(of_good_field);
+    errors.map(|error| error.in_operator(&fields.id)).collect()
 }
 
 /// Why bytes are not a text; the place counts characters of what could be decoded.

@@ -1,7 +1,8 @@
 //! The entries of `sources`, `transforms` and `sinks`.
 //!
 //! Part of the grammar: one entry becomes one [`OperatorEntry`], with its fields checked against its definition.
-//! Invariant: an entry with any fault is `broken` and keeps its id, so that edges to it are known.
+//! Invariant: an entry with a fault of its id, kind or fields is `broken` and keeps its id, so that edges to it are
+//! known; what stands beside the kind does not make it so.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,6 +44,8 @@ pub(crate) struct Entries<'r> {
     pub(crate) operators: Vec<OperatorEntry<'r>>,
     pub(crate) places: Vec<OperatorPlace>,
     pub(crate) secrets: Vec<Secret>,
+    /// The good fields of broken operators: their definitions may have more to say about those.
+    pub(crate) remainders: Vec<(&'r dyn OperatorSpec, Fields)>,
     /// Whether no entry was left out.
     pub(crate) complete: bool,
 }
@@ -51,6 +54,18 @@ pub(crate) struct Entries<'r> {
 struct Chosen<'n, 'r> {
     entry: &'n Entry,
     spec: Option<&'r dyn OperatorSpec>,
+    /// Whether it is not sure what the entry means.
+    doubtful: bool,
+}
+
+/// The fields of an entry after their check.
+#[derive(Default)]
+struct Checked {
+    value: Value,
+    secrets: Vec<String>,
+    faulty: bool,
+    /// The good fields of a faulty entry, if those that must be there are.
+    remainder: Option<Value>,
 }
 
 /// What stands beside the kind key.
@@ -68,7 +83,13 @@ impl<'a, 'r> Reader<'a, 'r> {
         settings: Arc<Settings>,
         root: &Node,
     ) -> Reader<'a, 'r> {
-        let done = Entries { operators: Vec::new(), places: Vec::new(), secrets: Vec::new(), complete: !root.partial };
+        let done = Entries {
+            operators: Vec::new(),
+            places: Vec::new(),
+            secrets: Vec::new(),
+            remainders: Vec::new(),
+            complete: !root.partial,
+        };
         Reader {
             registry,
             report,
@@ -121,7 +142,6 @@ impl<'a, 'r> Reader<'a, 'r> {
             self.done.complete = false;
             return;
         }
-        let before = self.report.faults.len();
         let Some(entries) = item.entries() else {
             self.done.complete = false;
             let message = format!("an entry of `{}` is a map, found {}", section(kind), item.describe());
@@ -130,16 +150,18 @@ impl<'a, 'r> Reader<'a, 'r> {
                 .help("write `id:` and one kind, for example `csv:`");
             return;
         };
+        let before = self.report.faults.len();
         let id = self.id(kind, item, entries);
+        let id_fault = self.report.faults.len() > before;
         let who = match id {
             Some(id) => format!("{} `{}`: ", kind.as_str(), quote(id)),
             None => format!("{}: ", kind.as_str()),
         };
         let common = self.common(item, &who, id);
         let chosen = self.chosen(kind, entries, &who, id, item);
-        let (value, secrets) = match &chosen {
-            Some(Chosen { entry, spec: Some(spec) }) => self.fields(*spec, entry, &who, id),
-            _ => (Value::Null, Vec::new()),
+        let checked = match &chosen {
+            Some(Chosen { entry, spec: Some(spec), .. }) => self.fields(*spec, entry, &who, id),
+            _ => Checked { faulty: true, ..Checked::default() },
         };
         if chosen.as_ref().is_none_or(|chosen| chosen.spec.is_none()) {
             // What is not known cannot say what is secret in it; the names can.
@@ -155,8 +177,8 @@ impl<'a, 'r> Reader<'a, 'r> {
             pointer: pointer.to_owned(),
             kind_name: kind_name.clone(),
         });
-        let broken = self.report.faults.len() > before || item.any_broken() || item.partial;
-        self.push(kind, id, kind_name, chosen.and_then(|chosen| chosen.spec), common, value, secrets, broken);
+        let doubtful = id_fault || item.partial || chosen.as_ref().is_none_or(|chosen| chosen.doubtful);
+        self.push(kind, id, kind_name, chosen.and_then(|chosen| chosen.spec), common, checked, doubtful);
     }
 
     #[expect(clippy::too_many_arguments, reason = "the parts of one value, put together in one place")]
@@ -167,9 +189,8 @@ impl<'a, 'r> Reader<'a, 'r> {
         kind_name: String,
         spec: Option<&'r dyn OperatorSpec>,
         common: Common,
-        value: Value,
-        secrets: Vec<String>,
-        broken: bool,
+        checked: Checked,
+        doubtful: bool,
     ) {
         if let Some(first) = self.numbers.get(id).and_then(|number| self.done.operators.get_mut(*number)) {
             first.broken = true;
@@ -181,11 +202,15 @@ impl<'a, 'r> Reader<'a, 'r> {
         let id: Arc<str> = id.into();
         let fields = Fields {
             id: Arc::clone(&id),
-            value,
-            secrets,
+            value: checked.value,
+            secrets: checked.secrets,
             parallelism: common.parallelism,
             settings: Arc::clone(&self.settings),
         };
+        let broken = doubtful || checked.faulty;
+        if let (Some(spec), Some(value), false) = (spec, checked.remainder, doubtful) {
+            self.done.remainders.push((spec, Fields { value, ..fields.clone() }));
+        }
         self.done.operators.push(OperatorEntry {
             id,
             kind,
@@ -303,7 +328,7 @@ impl<'a, 'r> Reader<'a, 'r> {
             }
             (None, [only]) => {
                 self.unknown_kind(kind, only, who, id);
-                Some(Chosen { entry: only, spec: None })
+                Some(Chosen { entry: only, spec: None, doubtful: true })
             }
             (None, several) => {
                 for entry in several.to_vec() {
@@ -319,10 +344,11 @@ impl<'a, 'r> Reader<'a, 'r> {
                 }
                 let strangers: Vec<&Entry> =
                     others.iter().copied().filter(|entry| !self.is_kind_name(kind, &entry.key.text)).collect();
+                let mut doubtful = second.is_some();
                 for entry in strangers {
-                    self.unknown_key(kind, entry, Some(first), who, id);
+                    doubtful |= self.unknown_key(kind, entry, Some(first), who, id);
                 }
-                Some(Chosen { entry: first, spec: self.later_or_found(kind, first, who, id) })
+                Some(Chosen { entry: first, spec: self.later_or_found(kind, first, who, id), doubtful })
             }
         }
     }
@@ -368,7 +394,8 @@ impl<'a, 'r> Reader<'a, 'r> {
             .suggest(name, words);
     }
 
-    fn unknown_key(&mut self, kind: Kind, entry: &Entry, chosen: Option<&Entry>, who: &str, id: Option<&str>) {
+    /// Returns whether it is a field that stands in the wrong place.
+    fn unknown_key(&mut self, kind: Kind, entry: &Entry, chosen: Option<&Entry>, who: &str, id: Option<&str>) -> bool {
         let name = entry.key.text.as_str();
         let common = COMMON_KEYS.map(|(name, _)| name);
         let spec = chosen.and_then(|chosen| self.find(kind, &chosen.key.text));
@@ -392,15 +419,10 @@ impl<'a, 'r> Reader<'a, 'r> {
         if !below {
             fault.suggest(name, words);
         }
+        below
     }
 
-    fn fields(
-        &mut self,
-        spec: &'r dyn OperatorSpec,
-        entry: &Entry,
-        who: &str,
-        id: Option<&str>,
-    ) -> (Value, Vec<String>) {
+    fn fields(&mut self, spec: &'r dyn OperatorSpec, entry: &Entry, who: &str, id: Option<&str>) -> Checked {
         let schema = self.schema(spec);
         let name = spec.name();
         let article = if name.starts_with(['a', 'e', 'i', 'o']) { "an" } else { "a" };
@@ -414,6 +436,7 @@ impl<'a, 'r> Reader<'a, 'r> {
         if node.is_null() && !node.broken {
             node.data = Data::Map(Vec::new());
         }
+        let before = self.report.faults.len();
         let mut checker = Checker { report: self.report, root: &schema, subject: &subject, secrets: Vec::new() };
         checker.check(&node, &schema, &At::top(entry.key.span));
         let mut found = checker.secrets;
@@ -422,7 +445,24 @@ impl<'a, 'r> Reader<'a, 'r> {
         pointers.sort();
         pointers.dedup();
         self.done.secrets.extend(found);
-        (node.to_json(), pointers)
+        let faulty = self.report.faults.len() > before || node.any_broken();
+        let remainder = if faulty { self.good_fields(&node, &schema, &subject, entry.key.span) } else { None };
+        Checked { value: node.to_json(), secrets: pointers, faulty, remainder }
+    }
+
+    fn good_fields(&self, node: &Node, schema: &Value, subject: &Subject, key: Span) -> Option<Value> {
+        let view = View::of(schema, schema);
+        let mut good = serde_json::Map::new();
+        for entry in node.entries()?.iter().filter(|entry| !entry.value.any_broken() && !entry.value.partial) {
+            let mut aside = self.report.aside();
+            let mut checker = Checker { report: &mut aside, root: schema, subject, secrets: Vec::new() };
+            checker.entry(entry, &view, &At::top(key));
+            if aside.faults.is_empty() {
+                good.insert(entry.key.text.clone(), entry.value.to_json());
+            }
+        }
+        let whole = view.required().iter().all(|name| good.contains_key(*name));
+        whole.then_some(Value::Object(good))
     }
 
     fn schema(&mut self, spec: &'r dyn OperatorSpec) -> Arc<Value> {

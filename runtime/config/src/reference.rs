@@ -175,6 +175,8 @@ fn collect(root: &Value, schema: &Value, prefix: &str, depth: usize, rows: &mut 
 fn default(view: &View<'_>, required: bool) -> String {
     match view.all("default").next() {
         Some(Value::Null) | None if required => "required".to_owned(),
+        // An enum whose default cannot be written as JSON has one all the same.
+        None if !view.nullable() && (view.values().is_some() || !view.choices.is_empty()) => "optional".to_owned(),
         Some(Value::Null) | None => "none".to_owned(),
         Some(Value::String(text)) if !text.is_empty() => format!("`{text}`"),
         Some(value) => format!("`{value}`"),

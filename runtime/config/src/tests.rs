@@ -186,7 +186,11 @@ impl OperatorSpec for Spec {
     fn reference(&self) -> Reference {
         self.2()
     }
-    fn parse(&self, _: &Fields) -> Result<Box<dyn Plan>, Faults> {
+    fn parse(&self, fields: &Fields) -> Result<Box<dyn Plan>, Faults> {
+        if fields.value["path"] == "refused" {
+            let error = Error::config(&crate::codes::WRONG_VALUE, "refused").at(rde_core::Place::field("/path"));
+            return Err(Faults::from(error));
+        }
         Err(Faults::from(Error::config(&crate::codes::SYNTAX, "these operators are only described")))
     }
 }

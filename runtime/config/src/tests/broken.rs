@@ -144,6 +144,7 @@ fn faults_of_fields_have_their_place() {
         &["0106:4:36", "0106:4:53", "0107:4:71"],
     );
     check_source("  csv: { path: a, sample_rows: -1 }\n", &["0107:4:32"]);
+    check_source("  csv: { headr: yes, path: refused }\n", &["0104:4:10", "0107:4:28"]);
     check_source("  csv: { path: s3://b/a.csv }\n", &["0900:4:16"]);
 }
 
@@ -278,6 +279,9 @@ fn an_entry_left_out_is_known_to_later_phases() {
     let loaded = loaded(&GOOD.replace("sql: {", "sq: {"), &[]);
     let spec = loaded.spec.expect("the file is a pipeline");
     assert!(spec.operators_complete);
+    let beside = super::loaded(&GOOD.replace("parallelism: 3", "paralelism: 3").replace("skip", "skp"), &[]);
+    assert_eq!(codes_of(&beside), ["0104:11:5", "0107:14:15"]);
+    assert!(beside.spec.expect("the file is a pipeline").operators.iter().all(|operator| !operator.broken));
     assert!(spec.operators[1].broken && spec.operators[1].spec.is_none());
     assert_eq!(&*spec.operators[1].id, "late");
 }
