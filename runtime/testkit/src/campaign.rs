@@ -15,6 +15,7 @@ use rde_core::{Budget, OnError, Probe, ProbeMode, Runtime};
 use rde_engine::{OperatorOptions, PipelineBuilder, PipelineEngine, RunControl, RunReport, Status};
 
 use crate::oracle::{self, Expected};
+use crate::real::RealRuntime;
 use crate::script::{
     Broken, Closed, CollectSink, Kept, ScriptedSource, ScriptedTransform, ScriptedWhole, Shared, SinkLog, SourceLog,
     SplitScript, State, Watch, decode_position,
@@ -27,6 +28,8 @@ use crate::trace::Trace;
 pub const SEED_VARIABLE: &str = "RDE_SIM_SEED";
 /// Every so many seeds are run twice, and their traces compared.
 const TWICE_EVERY: u64 = 16;
+/// A run in real time that takes longer is taken for one that hangs.
+const HANGS_AFTER: Duration = Duration::from_secs(120);
 /// Events of a replayed seed's trace that are shown.
 const EVENTS_SHOWN: usize = 400;
 
@@ -111,8 +114,53 @@ pub fn run_seed(seed: u64, spill: &Path) -> Ran {
     let simulation = Simulation::new(seed);
     let trace = simulation.trace();
     let world = World::new(&topology, trace.clone());
-    let result = world.play(&topology, &simulation, spill);
+    let result = world.play(&topology, &Stage::Simulated(&simulation), spill);
     Ran { result, trace }
+}
+
+/// Runs the topology of a seed on threads and in real time, where no two runs are alike.
+pub fn run_seed_on_threads(seed: u64, runtime: &RealRuntime, spill: &Path) -> Result<Summary, Failure> {
+    let topology = Topology::draw(seed, spill);
+    let world = World::new(&topology, Trace::default());
+    world.play(&topology, &Stage::Threads(runtime), spill).map_err(|text| Failure { seed, text })
+}
+
+/// Runs one topology once and returns the newest watermark each transform heard.
+#[cfg(test)]
+pub(crate) fn watermarks(topology: &Topology, spill: &Path) -> Result<BTreeMap<String, Option<i64>>, String> {
+    let simulation = Simulation::new(topology.seed);
+    let world = World::new(topology, simulation.trace());
+    let outcome = world.run(topology, &Stage::Simulated(&simulation), spill)?;
+    let newest = |lanes: &Shared<Closed>| lock(lanes).watermark.map(|at| at.0);
+    Ok(outcome.lanes.iter().map(|(name, lanes)| (name.clone(), newest(lanes))).collect())
+}
+
+/// What a topology runs on.
+enum Stage<'a> {
+    Simulated(&'a Simulation),
+    Threads(&'a RealRuntime),
+}
+
+impl Stage<'_> {
+    fn runtime(&self) -> Runtime {
+        match self {
+            Stage::Simulated(simulation) => simulation.runtime(),
+            Stage::Threads(threads) => threads.runtime(),
+        }
+    }
+
+    fn run<T: Send + 'static>(&self, program: impl Future<Output = T> + Send + 'static) -> Result<T, String> {
+        match self {
+            Stage::Simulated(simulation) => simulation.run(program).map_err(|stuck| stuck.to_string()),
+            Stage::Threads(threads) => {
+                let hangs = threads.runtime().clock.sleep(HANGS_AFTER);
+                match threads.block_on(select(Box::pin(program), hangs)) {
+                    Either::Left((value, _)) => Ok(value),
+                    Either::Right(_) => Err(format!("the run hangs, or takes longer than {HANGS_AFTER:?}")),
+                }
+            }
+        }
+    }
 }
 
 fn describe(text: String, trace: &Trace, with_trace: bool, seed: u64, spill: &Path) -> String {
@@ -162,9 +210,9 @@ impl World {
         World { watch: Watch::new(trace, late), log: MemoryLog::new(), targets }
     }
 
-    fn play(&self, topology: &Topology, simulation: &Simulation, spill: &Path) -> Result<Summary, String> {
+    fn play(&self, topology: &Topology, stage: &Stage<'_>, spill: &Path) -> Result<Summary, String> {
         let mut summary = Summary::default();
-        let outcome = self.run(topology, simulation, spill)?;
+        let outcome = self.run(topology, stage, spill)?;
         self.check_ending(topology, &outcome)?;
         summary.epochs += outcome.report.checkpoints_completed;
         let completed = outcome.report.status == Status::Completed;
@@ -176,7 +224,7 @@ impl World {
         }
         if !completed {
             let healed = topology.healed();
-            let outcome = self.run(&healed, simulation, spill).map_err(|text| format!("going on: {text}"))?;
+            let outcome = self.run(&healed, stage, spill).map_err(|text| format!("going on: {text}"))?;
             self.check_resumed(&healed, topology, &outcome).map_err(|text| format!("going on: {text}"))?;
             summary.resumed += u64::from(outcome.report.resumed_from.is_some());
             summary.epochs += outcome.report.checkpoints_completed;
@@ -186,10 +234,10 @@ impl World {
     }
 
     /// Runs to the end and checks what holds however a run ends.
-    fn run(&self, topology: &Topology, simulation: &Simulation, spill: &Path) -> Result<Outcome, String> {
+    fn run(&self, topology: &Topology, stage: &Stage<'_>, spill: &Path) -> Result<Outcome, String> {
         self.targets.values().for_each(|target| lock(target).writers = (0, 0));
-        let program = program(topology.clone(), simulation.runtime(), self, spill);
-        let outcome = simulation.run(program).map_err(|stuck| stuck.to_string())??;
+        let program = program(topology.clone(), stage.runtime(), self, spill);
+        let outcome = stage.run(program)??;
         if let Some(violation) = self.watch.violations().first() {
             return Err(violation.clone());
         }

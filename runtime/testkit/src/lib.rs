@@ -36,7 +36,7 @@ mod tests;
 mod topology;
 mod trace;
 
-pub use campaign::{Failure, Ran, SEED_VARIABLE, Summary, campaign, run_seed, seed_from_env};
+pub use campaign::{Failure, Ran, SEED_VARIABLE, Summary, campaign, run_seed, run_seed_on_threads, seed_from_env};
 pub use oracle::{Counts, Expected, Key};
 pub use real::{RealRuntime, fixed_random};
 pub use sim::{DAY_MICROS, POLLS_MAX, SimClock, SimSpawn, Simulation, Stuck, TIME_MAX};

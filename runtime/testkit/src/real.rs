@@ -31,7 +31,7 @@ impl RealRuntime {
     /// Returns what a run may use of time, chance and tasks.
     pub fn runtime(&self) -> Runtime {
         Runtime {
-            clock: Arc::new(RealClock(Instant::now())),
+            clock: Arc::new(RealClock { start: Instant::now(), timers: self.tokio.handle().clone() }),
             spawn: Arc::new(RealSpawn(self.tokio.handle().clone())),
             random: self.random.clone(),
         }
@@ -54,7 +54,10 @@ pub fn fixed_random() -> Random {
     Random::seeded(0x0072_6465)
 }
 
-struct RealClock(Instant);
+struct RealClock {
+    start: Instant,
+    timers: tokio::runtime::Handle,
+}
 
 impl Clock for RealClock {
     fn now_micros(&self) -> i64 {
@@ -63,10 +66,11 @@ impl Clock for RealClock {
     }
 
     fn elapsed(&self) -> Duration {
-        self.0.elapsed()
+        self.start.elapsed()
     }
 
     fn sleep(&self, period: Duration) -> BoxFuture<'static, ()> {
+        let _timers = self.timers.enter();
         Box::pin(tokio::time::sleep(period))
     }
 }

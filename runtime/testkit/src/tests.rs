@@ -1,5 +1,12 @@
 //! The engine under simulation: what must hold for every topology, every order of tasks and every failure.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rde_core::Settings;
+
+use super::campaign::watermarks;
+use super::script::{Action, Broken, SinkScript, SourceScript, SplitScript, TransformScript};
 use super::*;
 
 /// Seeds that failed once, with what was mended since; run for ever.
@@ -48,4 +55,83 @@ fn equal_seeds_make_equal_traces() {
 fn different_seeds_make_different_traces() {
     let spill = test_dir();
     assert_ne!(run_seed(1, spill.path()).trace.hash(), run_seed(2, spill.path()).trace.hash());
+}
+
+/// Scenario: drawn pipelines on real threads; what is drawn is the same, what happens in between is not.
+#[test]
+fn what_holds_in_simulation_holds_on_threads() {
+    let (spill, threads) = (test_dir(), RealRuntime::new(4));
+    for seed in 3000..3012 {
+        run_seed_on_threads(seed, &threads, spill.path()).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+}
+
+fn source(name: &str, number: i64, rows: i64, slow: u8, endless: bool) -> Node {
+    Node::Source(SourceScript {
+        name: name.to_owned(),
+        seed: 1,
+        splits: vec![SplitScript { number, rows, change_at: None }],
+        rows_max: 1,
+        extras: 0,
+        known: true,
+        watermarks: true,
+        idle: 0,
+        slow,
+        reject_every: None,
+        fail_after: None,
+        endless,
+    })
+}
+
+/// Merges a source of one row, endless or not, with a slow one of 200 rows; returns the newest watermark behind the merge.
+fn merged_watermark(seed: u64, endless: bool) -> Option<i64> {
+    let spill = test_dir();
+    let merge = TransformScript {
+        name: "merge".to_owned(),
+        salt: 1,
+        seed: 1,
+        action: Action::Pass,
+        retry: 0,
+        parts: 0,
+        fail_after: None,
+        panics: false,
+    };
+    let sink = SinkScript {
+        name: "sink".to_owned(),
+        seed: 1,
+        many: false,
+        slow: 0,
+        reject_every: None,
+        reject_late: false,
+        broken: Broken::Nothing,
+    };
+    let edges = [("short", "merge"), ("long", "merge"), ("merge", "sink")];
+    let topology = Topology {
+        seed,
+        settings: Settings { spill: spill.path().to_owned(), ..Settings::default() },
+        nodes: vec![
+            source("short", 1, 1, 0, endless),
+            source("long", 2, 200, 200, endless),
+            Node::Transform(merge),
+            Node::Sink(sink),
+        ],
+        edges: edges.map(|(from, to)| (from.to_owned(), to.to_owned())).to_vec(),
+        beside: BTreeMap::new(),
+        end: if endless { End::Drain(Duration::from_secs(60)) } else { End::Eos },
+        checkpoints: Vec::new(),
+        every: None,
+    };
+    watermarks(&topology, spill.path()).expect("nothing breaks")["merge"]
+}
+
+/// Scenario: one input of a merge rests for ever (it is idle) or ends after its only row.
+/// Guarantees: event time goes on with the other input, nearly to its last row (time 2000).
+#[test]
+fn an_input_that_rests_or_ended_does_not_hold_back_watermarks() {
+    for seed in 0..20 {
+        for endless in [true, false] {
+            let newest = merged_watermark(seed, endless);
+            assert!(newest.is_some_and(|at| at > 1500), "seed {seed}, idle {endless}: {newest:?}");
+        }
+    }
 }

@@ -77,6 +77,8 @@ pub struct Closed {
     pub closed: usize,
     /// Told that their input ended.
     pub ended: usize,
+    /// The newest watermark that one of them heard.
+    pub watermark: Option<EventTime>,
 }
 
 impl Action {
@@ -298,6 +300,8 @@ impl Transform for Lane {
             return Ok(flow);
         }
         self.check.watermark(at);
+        let mut closed = lock(&self.closed);
+        closed.watermark = closed.watermark.max(Some(at));
         Ok(Flow::Done)
     }
 
