@@ -71,6 +71,9 @@ pub struct Limits {
 /// Bytes of stack of a guest; a setting of the engine, alike for all plugins.
 pub const STACK_MAX: usize = 512 << 10;
 
+/// Bytes of free buffers that one instance keeps for the next call.
+pub(crate) const POOL_RETAINED_MAX: usize = 16 << 20;
+
 /// Instances with at most this much memory come from the pool.
 pub const POOLED_MEMORY_MAX: usize = 64 << 20;
 

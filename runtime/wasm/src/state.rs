@@ -11,7 +11,7 @@ use wasmtime::ResourceLimiter;
 
 use crate::bind::BoundPlan;
 use crate::emitted::Emitted;
-use crate::limits::{Limits, size};
+use crate::limits::{Limits, POOL_RETAINED_MAX, size};
 use crate::log::CallLog;
 use crate::trap::{Class, Stop};
 
@@ -91,7 +91,7 @@ impl HostState {
             call: Call::new(),
             plan: None,
             decoders: Vec::new(),
-            pool: BufferPool::new(limits.output_bytes(0)),
+            pool: BufferPool::new(POOL_RETAINED_MAX),
             limits,
             budget,
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rde_core::{Code, Error, ErrorKind, Place};
 use serde_json::json;
-use wasmtime::{Trap as WasmTrap, WasmBacktrace};
+use wasmtime::{PoolConcurrencyLimitError, Trap as WasmTrap, WasmBacktrace};
 
 use crate::codes;
 use crate::limits::{Limits, STACK_MAX, period, size};
@@ -179,6 +179,9 @@ fn classify(error: &wasmtime::Error, phase: Phase, state: &mut HostState) -> (Cl
     if cause.contains("fuel allocated for hostcalls") {
         let max = size(state.limits.transfer_max);
         return (Class::Quota, format!("passed more than {max} to the host in one host call (`transfer_max`)"));
+    }
+    if error.is::<PoolConcurrencyLimitError>() {
+        return (Class::Host, format!("found no place in the pool: {cause}"));
     }
     if phase == Phase::Start {
         return start_failed(cause);

@@ -40,7 +40,8 @@ fn lying() -> Vec<u8> {
     let mut guest = Guest::new().output(Columns::Full(promised));
     let at = guest.data(&message);
     let length = message.len();
-    guest.on_process = format!("(call $message (i32.const 0) (i32.const 7) (i32.const {at}) (i32.const {length})) (i32.const 0)");
+    guest.on_process =
+        format!("(call $message (i32.const 0) (i32.const 7) (i32.const {at}) (i32.const {length})) (i32.const 0)");
     guest.component()
 }
 
