@@ -39,6 +39,8 @@ pub(crate) struct SinkLane {
     unprepared: u64,
     /// The target's reader went away.
     gone: bool,
+    /// The writer was told to give up, which it is told once.
+    abandoned: bool,
 }
 
 impl SinkLane {
@@ -66,6 +68,7 @@ impl SinkLane {
             epoch,
             unprepared: 0,
             gone: false,
+            abandoned: false,
         }
     }
 
@@ -198,6 +201,9 @@ impl SinkLane {
     /// Removes what is staged and not prepared; its rows count as abandoned.
     async fn abandon(&mut self) -> Result<(), Halt> {
         self.counters.rows_abandoned.add(std::mem::take(&mut self.unprepared));
+        if std::mem::replace(&mut self.abandoned, true) {
+            return Ok(());
+        }
         self.writer.abandon().await.map_err(|error| Halt::Failed(error.in_operator(&self.counters.id)))
     }
 

@@ -10,7 +10,9 @@ use super::script::{Action, Broken, SinkScript, SourceScript, SplitScript, Trans
 use super::*;
 
 /// Seeds that failed once, with what was mended since; run for ever.
-const SEEDS_THAT_FAILED: &[u64] = &[];
+/// 3037, 5767: a batch of error rows outgrew a small `memory_max`. 15622: the reader of a sink left, then something failed,
+/// and its writer was told twice to give up.
+const SEEDS_THAT_FAILED: &[u64] = &[3037, 5767, 15622];
 
 fn check(first: u64, count: u64) -> Summary {
     campaign(first, count).unwrap_or_else(|failure| panic!("{failure}"))
