@@ -1,5 +1,7 @@
 //! A runtime of plain threads, and a way to run a source or a sink without an engine, for the tests of this crate.
 
+#![expect(clippy::disallowed_methods, reason = "plain threads stand in for the runtime that is injected elsewhere")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! Files, columns, splits, pushdown and failed rows of the `csv` source, through its plan and lanes.
 
+#![expect(clippy::disallowed_methods, reason = "the other end of a pipe is a thread of the test")]
+
 use std::ffi::OsStr;
 use std::fs;
 use std::io::Write;
