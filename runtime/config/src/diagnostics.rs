@@ -103,7 +103,7 @@ impl Serialize for Diagnostic {
 
 /// Makes the list that is shown: redacted, sorted by place, without repetitions, cut at [`FAULTS_MAX`] with a count.
 pub fn finish(mut faults: Vec<Diagnostic>, redactor: &Redactor) -> Vec<Diagnostic> {
-    faults.sort_by(|a, b| place(a).cmp(&place(b)));
+    faults.sort_by_key(place);
     faults.dedup_by(|a, b| a.code == b.code && place(a) == place(b) && a.message == b.message);
     let more = faults.len().saturating_sub(FAULTS_MAX);
     if more > 0 {

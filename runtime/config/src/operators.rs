@@ -331,7 +331,7 @@ impl<'a, 'r> Reader<'a, 'r> {
                 Some(Chosen { entry: only, spec: None, doubtful: true })
             }
             (None, several) => {
-                for entry in several.to_vec() {
+                for entry in several {
                     self.unknown_key(kind, entry, None, who, id);
                 }
                 None
