@@ -56,8 +56,13 @@ fn main() {
     let threads = Threads::start().expect("threads start");
     let host = Host::new(HostOptions::default()).expect("the host starts");
     let bench = Bench { host, runtime: threads.runtime(), rounds };
-    println!("{ROWS} rows of (int64, float64, utf8 of 10 bytes), us per batch, median of {rounds} rounds of {CALLS} calls");
-    println!("{:<8} {:>8} {:>8} {:>8} {:>10} {:>10} {:>13}", "function", "plugin", "native", "memcpy", "to native", "to target", "allocations");
+    println!(
+        "{ROWS} rows of (int64, float64, utf8 of 10 bytes), us per batch, median of {rounds} rounds of {CALLS} calls"
+    );
+    println!(
+        "{:<8} {:>8} {:>8} {:>8} {:>10} {:>10} {:>13}",
+        "function", "plugin", "native", "memcpy", "to native", "to target", "allocations"
+    );
     for (name, column, native) in [("scale", 1, scale as Native), ("bucket", 1, bucket), ("mask", 2, mask)] {
         bench.hop(name, column, native);
     }
@@ -121,14 +126,18 @@ impl Bench {
 
     fn forward(&self) {
         for columns in [1, 100, 1000] {
-            let fields: Vec<Field> = (0..columns).map(|column| Field::new(format!("c{column}"), DataType::Int64, true)).collect();
+            let fields: Vec<Field> =
+                (0..columns).map(|column| Field::new(format!("c{column}"), DataType::Int64, true)).collect();
             let values: ArrayRef = Arc::new(Int64Array::from_iter_values(0..ROWS as i64));
             let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), vec![values; columns]).expect("columns fit");
             let mut runner = self.open("forward", &rows);
             let mut out = Output::new();
             let times = (0..self.rounds).map(|_| per_call(|| call(&mut runner, &rows, &mut out))).collect();
             let (allocations, large) = counted(|| call(&mut runner, &rows, &mut out));
-            println!("forward of {columns} columns: {:.2} us (target 2), {allocations} allocations ({large} > 4 KiB)", median(times));
+            println!(
+                "forward of {columns} columns: {:.2} us (target 2), {allocations} allocations ({large} > 4 KiB)",
+                median(times)
+            );
         }
     }
 }
@@ -194,8 +203,10 @@ fn bytes(array: &ArrayRef) -> usize {
 
 fn batch(rows: usize) -> RecordBatch {
     let ids: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows as i64));
-    let amounts: ArrayRef = Arc::new(Float64Array::from_iter_values((0..rows).map(|row| (row * 7919 % 1000) as f64 / 3.0)));
-    let names: ArrayRef = Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("ab{:06}xy", row * 7919 % 1_000_000))));
+    let amounts: ArrayRef =
+        Arc::new(Float64Array::from_iter_values((0..rows).map(|row| (row * 7919 % 1000) as f64 / 3.0)));
+    let names: ArrayRef =
+        Arc::new(StringArray::from_iter_values((0..rows).map(|row| format!("ab{:06}xy", row * 7919 % 1_000_000))));
     RecordBatch::try_from_iter([("id", ids), ("amount", amounts), ("name", names)]).expect("columns have one length")
 }
 
@@ -207,14 +218,17 @@ fn scale(rows: &RecordBatch) -> ArrayRef {
 /// `CASE` over five ranges: a map over the values.
 fn bucket(rows: &RecordBatch) -> ArrayRef {
     let amounts = rows.column(1).as_primitive::<Float64Type>();
-    let buckets = unary::<_, _, Int32Type>(amounts, |amount| [20.0, 40.0, 60.0, 80.0].iter().map(|bound| i32::from(amount >= *bound)).sum());
+    let buckets = unary::<_, _, Int32Type>(amounts, |amount| {
+        [20.0, 40.0, 60.0, 80.0].iter().map(|bound| i32::from(amount >= *bound)).sum()
+    });
     Arc::new(buckets)
 }
 
 /// Digits to `#`: a map over the bytes of the whole column, since ASCII digits keep every length.
 fn mask(rows: &RecordBatch) -> ArrayRef {
     let names = rows.column(2).as_string::<i32>();
-    let bytes: Vec<u8> = names.value_data().iter().map(|byte| if byte.is_ascii_digit() { b'#' } else { *byte }).collect();
+    let bytes: Vec<u8> =
+        names.value_data().iter().map(|byte| if byte.is_ascii_digit() { b'#' } else { *byte }).collect();
     let masked = StringArray::try_new(names.offsets().clone(), bytes.into(), names.nulls().cloned());
     Arc::new(masked.expect("a digit and `#` have one byte"))
 }

@@ -45,7 +45,8 @@ struct Served {
 async fn metrics(State(served): State<Arc<Served>>) -> Response {
     let mut body = String::new();
     match text::encode(&mut body, &served.registry) {
-        Ok(()) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], body).into_response(),
+        Ok(()) => ([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], body)
+            .into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
 }
@@ -94,7 +95,9 @@ impl Collector for Counters {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let counters = self.control.live();
         for kind in [Kind::Source, Kind::Transform, Kind::Sink] {
-            for (name, help, only, read) in COUNTERS.iter().filter(|(_, _, only, _)| only.is_none_or(|only| only == kind)) {
+            for (name, help, only, read) in
+                COUNTERS.iter().filter(|(_, _, only, _)| only.is_none_or(|only| only == kind))
+            {
                 let _owner = only;
                 let name = format!("rde_{}_{name}", kind.as_str());
                 let operators = counters.operators.iter().filter(|operator| operator.kind == kind);

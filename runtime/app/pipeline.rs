@@ -142,7 +142,8 @@ impl Resolver for Environment {
 
     fn secret_file(&self, path: &str) -> Result<String, String> {
         let path = self.base.join(path);
-        let text = std::fs::read_to_string(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
+        let text =
+            std::fs::read_to_string(&path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))?;
         Ok(text.strip_suffix('\n').map(|text| text.strip_suffix('\r').unwrap_or(text)).unwrap_or(&text).to_owned())
     }
 }

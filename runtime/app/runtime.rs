@@ -21,7 +21,8 @@ pub struct Threads {
 impl Threads {
     /// Starts the threads with a seed from the operating system.
     pub fn start() -> io::Result<Threads> {
-        let seed = std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), std::process::id());
+        let seed =
+            std::hash::BuildHasher::hash_one(&std::collections::hash_map::RandomState::new(), std::process::id());
         Threads::seeded(seed)
     }
 
@@ -34,7 +35,8 @@ impl Threads {
             .thread_stack_size(STACK_BYTES)
             .enable_time()
             .build()?;
-        let io = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("rde-io").enable_all().build()?;
+        let io =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("rde-io").enable_all().build()?;
         let runtime = Runtime {
             clock: Arc::new(SystemClock { start: start(), timers: io.handle().clone() }),
             spawn: Arc::new(Tasks { compute: compute.handle().clone(), io: io.handle().clone() }),

@@ -42,7 +42,9 @@ pub(super) fn explain(code: &str, _style: &Style) -> Exit {
     match codes().into_iter().find(|code| code.id == wanted) {
         Some(code) => result(&format!("{}: {}\n\n{}\n", code.id, code.title, code.text)),
         None => {
-            note(&format!("error: there is no code `{code}`\n  help: codes look like RDE0104; they stand in brackets behind `error`\n"));
+            note(&format!(
+                "error: there is no code `{code}`\n  help: codes look like RDE0104; they stand in brackets behind `error`\n"
+            ));
             Exit::Usage
         }
     }

@@ -21,7 +21,8 @@ pub use output::Exit;
 use output::Style;
 
 /// What `rde --version` prints.
-const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("RDE_COMMIT"), ", plugin interface rde:plugin@0.1.0)");
+const VERSION: &str =
+    concat!(env!("CARGO_PKG_VERSION"), " (commit ", env!("RDE_COMMIT"), ", plugin interface rde:plugin@0.1.0)");
 
 /// A dataflow runtime: a YAML file names sources, transforms and sinks; RDE runs that graph over Arrow batches.
 #[derive(Debug, Parser)]

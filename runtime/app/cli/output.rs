@@ -90,7 +90,10 @@ pub(super) fn error(error: &rde_core::Error) {
 
 /// Answers a command or option that a later version has.
 pub(super) fn later(what: &str, _style: &Style) -> Exit {
-    note(&format!("error[{}]: not in this version: `{what}`\n  help: see `rde --help` for what this version does\n", rde_core::LATER_STAGE.id));
+    note(&format!(
+        "error[{}]: not in this version: `{what}`\n  help: see `rde --help` for what this version does\n",
+        rde_core::LATER_STAGE.id
+    ));
     Exit::Usage
 }
 

@@ -16,7 +16,8 @@ impl Progress {
     /// Starts showing; must be called within the I/O runtime.
     pub fn start(pipeline: &str, control: RunControl) -> Progress {
         let bar = ProgressBar::new_spinner();
-        let style = ProgressStyle::with_template("{spinner} {prefix} {elapsed} {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let style = ProgressStyle::with_template("{spinner} {prefix} {elapsed} {msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner());
         bar.set_style(style);
         bar.set_prefix(pipeline.to_owned());
         bar.enable_steady_tick(TICK);

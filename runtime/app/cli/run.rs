@@ -47,7 +47,9 @@ async fn run_on(args: &RunArgs, style: &Style, threads: &Threads) -> Exit {
         match metrics::serve(address, pipeline.name(), control.clone()).await {
             Ok(bound) => tracing::info!(address = %bound, "serving metrics and health"),
             Err(cause) => {
-                note(&format!("error: cannot serve metrics at `{address}`: {cause}\n  help: give a free address such as 127.0.0.1:9090\n"));
+                note(&format!(
+                    "error: cannot serve metrics at `{address}`: {cause}\n  help: give a free address such as 127.0.0.1:9090\n"
+                ));
                 return Exit::Usage;
             }
         }
@@ -102,7 +104,8 @@ fn summary(report: &RunReport) -> String {
 
 /// First signal: drain. Second: stop at once.
 async fn listen(control: RunControl) {
-    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate())) else {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
         return tracing::warn!("signals cannot be listened to");
     };
     for last in [false, true] {

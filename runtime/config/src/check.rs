@@ -389,7 +389,7 @@ fn type_help(node: &Node, kind: &str, secret: bool) -> Option<String> {
             Some("write `true` or `false`".to_owned())
         }
         "whole number" | "number" | "true or false" if node.text().is_some() => {
-            Some("write it without quotes".to_owned()).filter(|_| crate::scalar::typed(&shown) != Value::from(shown))
+            Some("write it without quotes".to_owned()).filter(|_| crate::scalar::typed(&shown) != shown)
         }
         _ if kind.starts_with("list") && scalar.is_some() => Some(format!("write a list: `[{shown}]`")),
         _ => None,

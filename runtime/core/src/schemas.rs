@@ -12,8 +12,11 @@ use crate::SchemaVersion;
 /// Keeps the versions of every output's schema.
 #[derive(Debug, Default)]
 pub struct DynamicSchemaManager {
-    outputs: Mutex<BTreeMap<(String, String), Vec<Arc<SchemaVersion>>>>,
+    outputs: Mutex<BTreeMap<OutputName, Vec<Arc<SchemaVersion>>>>,
 }
+
+/// Operator and port.
+type OutputName = (String, String);
 
 impl DynamicSchemaManager {
     /// Makes one without schemas.

@@ -177,7 +177,7 @@ impl Lane {
                     self.answer(at, self.epoch.next(), true)?;
                 }
                 let step = &mut self.steps[at];
-                step.outputs.to_all(&control.message()).await?;
+                step.outputs.send_to_all(&control.message()).await?;
                 if at + 1 < self.steps.len() {
                     at += 1;
                     self.control(at, control).await?;

@@ -66,7 +66,7 @@ impl Outputs {
         let version = Arc::new(SchemaVersion { version: 1, schema: error_row::schema(), cause: None });
         let errors = self.errors();
         self.ports[errors].schema = Some(version.clone());
-        self.to_all_of(errors, &Message::Schema(version)).await
+        self.send_to_all_of(errors, &Message::Schema(version)).await
     }
 
     /// Registers a schema that the operator announced on a port.
@@ -113,7 +113,7 @@ impl Outputs {
             return Ok(());
         }
         let version = self.announce(port, schema, cause)?;
-        self.to_all_of(port, &Message::Schema(version)).await
+        self.send_to_all_of(port, &Message::Schema(version)).await
     }
 
     /// Counts, charges and sends a batch.
@@ -136,9 +136,9 @@ impl Outputs {
     }
 
     /// Sends a watermark, barrier or end on every output.
-    pub async fn to_all(&mut self, message: &Message) -> Result<(), Halt> {
+    pub async fn send_to_all(&mut self, message: &Message) -> Result<(), Halt> {
         for port in 0..self.ports.len() {
-            self.to_all_of(port, message).await?;
+            self.send_to_all_of(port, message).await?;
         }
         Ok(())
     }
@@ -168,7 +168,7 @@ impl Outputs {
         self.ports.iter().flat_map(|port| port.edges.iter().flat_map(|edge| edge.targets.iter()))
     }
 
-    async fn to_all_of(&mut self, port: usize, message: &Message) -> Result<(), Halt> {
+    async fn send_to_all_of(&mut self, port: usize, message: &Message) -> Result<(), Halt> {
         for edge in 0..self.ports[port].edges.len() {
             for target in 0..self.ports[port].edges[edge].targets.len() {
                 let sender = self.ports[port].edges[edge].targets[target].clone();

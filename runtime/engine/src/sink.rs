@@ -109,8 +109,8 @@ impl SinkLane {
                     written.map_err(|error| error.in_operator(&self.counters.id))?;
                 }
                 Incoming::Batch(_, batch, _charges) => self.write(batch).await?,
-                Incoming::Watermark(at) => self.outputs.to_all(&Message::Watermark(at)).await?,
-                Incoming::Idle => self.outputs.to_all(&Message::Idle).await?,
+                Incoming::Watermark(at) => self.outputs.send_to_all(&Message::Watermark(at)).await?,
+                Incoming::Idle => self.outputs.send_to_all(&Message::Idle).await?,
                 Incoming::Barrier(barrier) => {
                     self.barrier(barrier).await?;
                     if barrier.last {
@@ -177,7 +177,7 @@ impl SinkLane {
             self.report(barrier.epoch, false, prepared, rows);
             self.send_errors().await?;
         }
-        self.outputs.to_all(&Message::Barrier(barrier)).await
+        self.outputs.send_to_all(&Message::Barrier(barrier)).await
     }
 
     async fn end(&mut self) -> Result<(), Halt> {
@@ -190,7 +190,7 @@ impl SinkLane {
             self.report(epoch, true, prepared, rows);
             self.send_errors().await?;
         }
-        self.outputs.to_all(&Message::Eos).await
+        self.outputs.send_to_all(&Message::Eos).await
     }
 
     fn report(&self, epoch: Epoch, ended: bool, prepared: Vec<Prepared>, rows: u64) {

@@ -85,7 +85,7 @@ impl SourceLane {
                 Progress::Produced => {}
                 Progress::Idle(period) => self.rest(period).await?,
                 Progress::Ended => {
-                    self.outputs.to_all(&Message::Eos).await?;
+                    self.outputs.send_to_all(&Message::Eos).await?;
                     self.answer(self.epoch.next(), true);
                     return Ok(());
                 }
@@ -126,7 +126,7 @@ impl SourceLane {
         self.answer(barrier.epoch, false);
         let SourceLane { shared, source, outputs, .. } = self;
         let message = Message::Barrier(barrier);
-        let sent = std::pin::pin!(outputs.to_all(&message));
+        let sent = std::pin::pin!(outputs.send_to_all(&message));
         alive(shared, &mut **source, sent).await
     }
 
@@ -181,7 +181,7 @@ impl SourceLane {
     async fn rest(&mut self, period: Duration) -> Result<(), Halt> {
         if !self.idle {
             self.idle = true;
-            self.outputs.to_all(&Message::Idle).await?;
+            self.outputs.send_to_all(&Message::Idle).await?;
         }
         let nudged = self.shared.nudged();
         if self.due().is_some() || self.shared.stopped() {
@@ -210,7 +210,7 @@ async fn send(
         },
         Staged::Watermark(at) if Some(at) > *watermark => {
             *watermark = Some(at);
-            outputs.to_all(&Message::Watermark(at)).await
+            outputs.send_to_all(&Message::Watermark(at)).await
         }
         Staged::Watermark(_) => Ok(()),
     }

@@ -55,6 +55,7 @@ impl Spawn for Threads {
         let thread = std::thread::Builder::new().name(name.to_owned());
         thread.spawn(move || block_on(task)).expect("a thread starts");
     }
+    #[expect(clippy::disallowed_methods, reason = "these are the threads that are injected")]
     fn spawn_blocking(&self, _: &str, job: Box<dyn FnOnce() + Send>) {
         std::thread::spawn(job);
     }

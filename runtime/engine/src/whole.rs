@@ -79,7 +79,7 @@ impl WholeLane {
             ReadEnd::Drained(barrier) => (Message::Barrier(barrier), barrier.epoch, false),
         };
         shared.answers.put(Answer::Reached { member, epoch, ended: finished, part: Part::Nothing });
-        outputs.to_all(&message).await
+        outputs.send_to_all(&message).await
     }
 }
 

@@ -134,7 +134,7 @@ impl Description {
         let refuse = |code: &'static Code, what: String, help: &str| {
             Err(Error::config(code, format!("plugin `{file}` {what}")).help(help).at(Place::field("/plugin")))
         };
-        if !self.api.strip_prefix("0.1.").is_some_and(|patch| patch.parse::<u32>().is_ok()) {
+        if self.api.strip_prefix("0.1.").is_none_or(|patch| patch.parse::<u32>().is_err()) {
             let what = format!("was built for `rde:plugin` {}, and this host serves {API}", self.api);
             return refuse(&codes::API_VERSION, what, "build the plugin with the SDK of this version");
         }

@@ -102,6 +102,7 @@ impl Bench {
 
     /// Runs something while another thread ticks, so that guests that loop are interrupted. It ticks so slowly that a guest
     /// which does not loop is always faster.
+    #[expect(clippy::disallowed_methods, reason = "the ticker of a test")]
     fn ticking<T>(&self, run: impl FnOnce() -> T) -> T {
         let stop = Arc::new(AtomicBool::new(false));
         let (host, stopped) = (self.host.clone(), stop.clone());

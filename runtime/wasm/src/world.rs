@@ -92,12 +92,12 @@ impl Exports {
         store: &mut wasmtime::Store<HostState>,
     ) -> wasmtime::Result<Functions> {
         Ok(Functions {
-            describe: instance.get_typed_func(&mut *store, &self.describe)?,
-            bind: instance.get_typed_func(&mut *store, &self.bind)?,
-            open: instance.get_typed_func(&mut *store, &self.open)?,
-            close: instance.get_typed_func(&mut *store, &self.close)?,
-            process: instance.get_typed_func(&mut *store, &self.process)?,
-            end_of_input: instance.get_typed_func(&mut *store, &self.end_of_input)?,
+            describe: instance.get_typed_func(&mut *store, self.describe)?,
+            bind: instance.get_typed_func(&mut *store, self.bind)?,
+            open: instance.get_typed_func(&mut *store, self.open)?,
+            close: instance.get_typed_func(&mut *store, self.close)?,
+            process: instance.get_typed_func(&mut *store, self.process)?,
+            end_of_input: instance.get_typed_func(&mut *store, self.end_of_input)?,
         })
     }
 }

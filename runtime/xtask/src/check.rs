@@ -6,7 +6,8 @@ use crate::process::{Outcome, build_rde, cargo, output, root, run as run_command
 use crate::tidy;
 
 /// Files that the product prints itself, with the arguments that print them. A test compares them too.
-const GENERATED: &[(&str, &[&str])] = &[("configs/schema.json", &["schema"]), ("configs/REFERENCE.md", &["docs", "--markdown"])];
+const GENERATED: &[(&str, &[&str])] =
+    &[("configs/schema.json", &["schema"]), ("configs/REFERENCE.md", &["docs", "--markdown"])];
 
 /// Entry of the job.
 pub fn run() -> Outcome {
@@ -31,7 +32,9 @@ pub fn write_docs() -> Outcome {
 fn dependencies() -> Outcome {
     let there = Command::new("cargo").args(["deny", "--version"]).output().is_ok_and(|output| output.status.success());
     if !there {
-        println!("cargo-deny is not installed: bans, licenses and sources were not checked (`cargo install cargo-deny`)");
+        println!(
+            "cargo-deny is not installed: bans, licenses and sources were not checked (`cargo install cargo-deny`)"
+        );
         return Ok(());
     }
     run_command(Command::new("cargo").args(["deny", "check", "bans", "licenses", "sources"]))

@@ -65,7 +65,8 @@ struct Lock(#[expect(dead_code, reason = "held until dropped")] File);
 impl Lock {
     fn take() -> Outcome<Lock> {
         let path = target().join(".xtask-lock");
-        std::fs::create_dir_all(target()).map_err(|error| format!("cannot create `{}`: {error}", target().display()))?;
+        std::fs::create_dir_all(target())
+            .map_err(|error| format!("cannot create `{}`: {error}", target().display()))?;
         let file = File::create(&path).map_err(|error| format!("cannot create `{}`: {error}", path.display()))?;
         file.lock().map_err(|error| format!("cannot lock `{}`: {error}", path.display()))?;
         Ok(Lock(file))

@@ -16,7 +16,9 @@ const CHECK: &str = include_str!("quickstart_check.py");
 pub fn run() -> Outcome {
     test::build_plugins()?;
     let rde = build_rde()?;
-    println!("\nA year of flights (CSV) -> plugin `flight-score` -> SQL -> Parquet; rows that fail go to out/quickstart/rejects.\n");
+    println!(
+        "\nA year of flights (CSV) -> plugin `flight-score` -> SQL -> Parquet; rows that fail go to out/quickstart/rejects.\n"
+    );
     run_command(Command::new(&rde).args(["run", PIPELINE, "--report", "out/quickstart/report.json"]))?;
     show()?;
     println!("\nThe pipeline is {PIPELINE}; change it and run `{} run {PIPELINE}` again.", rde.display());

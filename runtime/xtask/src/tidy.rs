@@ -2,7 +2,6 @@
 //!
 //! The same checks run as tests of this crate, so `cargo test` finds what `cargo xtask tidy` would.
 
-use std::path::Path;
 use std::process::Command;
 
 use serde_json::Value;
@@ -25,10 +24,7 @@ const DIRECTIONS: &[(&str, &[&str])] = &[
     ("rde-sdk", &["rde-ipc"]),
     ("rde-testkit", &["rde-checkpoint", "rde-core", "rde-engine"]),
     ("rde-embedding-test", &["rde"]),
-    (
-        "rde",
-        &["rde-checkpoint", "rde-core", "rde-config", "rde-engine", "rde-files", "rde-ipc", "rde-sql", "rde-wasm"],
-    ),
+    ("rde", &["rde-checkpoint", "rde-core", "rde-config", "rde-engine", "rde-files", "rde-ipc", "rde-sql", "rde-wasm"]),
 ];
 
 /// A heavy dependency is named by one crate only.
@@ -38,7 +34,8 @@ const HEAVY: &[(&str, &str)] = &[("datafusion", "rde-sql"), ("wasmtime", "rde-wa
 pub fn run() -> Outcome {
     let mut faults = Vec::new();
     for path in sources()? {
-        let text = std::fs::read_to_string(root().join(&path)).map_err(|error| format!("cannot read `{path}`: {error}"))?;
+        let text =
+            std::fs::read_to_string(root().join(&path)).map_err(|error| format!("cannot read `{path}`: {error}"))?;
         check_file(&path, &text, &mut faults);
     }
     let metadata = output(Command::new("cargo").args(["metadata", "--no-deps", "--format-version", "1"]))?;
@@ -82,10 +79,14 @@ fn check_functions(path: &str, text: &str, faults: &mut Vec<String>) {
             open = Some((index, indent));
         }
         let Some((start, at)) = open else { continue };
-        if indent == at && (line.trim() == "}" || line.trim_end().ends_with(");") || line.trim_end().ends_with("}")) && index > start {
+        if indent == at
+            && (line.trim() == "}" || line.trim_end().ends_with(");") || line.trim_end().ends_with("}"))
+            && index > start
+        {
             let length = index - start + 1;
             if length > FUNCTION_LINES_MAX {
-                faults.push(format!("{path}:{}: a function of {length} lines, at most {FUNCTION_LINES_MAX}", start + 1));
+                faults
+                    .push(format!("{path}:{}: a function of {length} lines, at most {FUNCTION_LINES_MAX}", start + 1));
             }
             open = None;
         } else if index == start && line.trim_end().ends_with('}') {
@@ -95,9 +96,9 @@ fn check_functions(path: &str, text: &str, faults: &mut Vec<String>) {
 }
 
 fn is_function_prefix(prefix: &str) -> bool {
-    prefix.split_whitespace().all(|word| {
-        ["pub", "const", "async", "unsafe", "extern", "\"C\""].contains(&word) || word.starts_with("pub(")
-    })
+    prefix
+        .split_whitespace()
+        .all(|word| ["pub", "const", "async", "unsafe", "extern", "\"C\""].contains(&word) || word.starts_with("pub("))
 }
 
 fn check_directions(metadata: &Value, faults: &mut Vec<String>) {
@@ -113,7 +114,9 @@ fn check_directions(metadata: &Value, faults: &mut Vec<String>) {
                 && ours.contains(&dependency)
                 && !allowed.contains(&dependency)
             {
-                faults.push(format!("`{name}` must not depend on `{dependency}` (ARCHITECTURE.md, \"Direction of dependencies\")"));
+                faults.push(format!(
+                    "`{name}` must not depend on `{dependency}` (ARCHITECTURE.md, \"Direction of dependencies\")"
+                ));
             }
             if let Some((heavy, owner)) = HEAVY.iter().find(|(heavy, owner)| *heavy == dependency && *owner != name) {
                 faults.push(format!("`{heavy}` is named by `{name}`; only `{owner}` may"));
@@ -125,7 +128,7 @@ fn check_directions(metadata: &Value, faults: &mut Vec<String>) {
 /// Returns whether a path is inside the repository; used by tests that read documents.
 #[cfg(test)]
 fn exists(path: &str) -> bool {
-    Path::new(&root()).join(path).exists()
+    root().join(path).exists()
 }
 
 #[cfg(test)]
@@ -168,7 +171,8 @@ mod tests {
 
     #[test]
     fn the_top_level_holds_what_the_layout_names() {
-        for name in ["runtime", "wit", "plugins", "sdk", "configs", "tests", "benches", "README.md", "ARCHITECTURE.md"] {
+        for name in ["runtime", "wit", "plugins", "sdk", "configs", "tests", "benches", "README.md", "ARCHITECTURE.md"]
+        {
             assert!(exists(name), "{name} is missing");
         }
     }

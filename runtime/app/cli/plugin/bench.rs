@@ -46,7 +46,8 @@ fn measure(runner: &mut PluginRunner, rows: &RecordBatch, runtime: &Runtime) -> 
     let (mut bytes_in, mut bytes_out) = (0, 0);
     for call in 0..WARM_UP_CALLS + CALLS {
         let before = runtime.clock.elapsed();
-        drive::call(runner, 0, rows.clone(), &mut out).map_err(|cause| drive::failed("the plugin failed".to_owned(), cause))?;
+        drive::call(runner, 0, rows.clone(), &mut out)
+            .map_err(|cause| drive::failed("the plugin failed".to_owned(), cause))?;
         let took = runtime.clock.elapsed() - before;
         out.take().0.for_each(drop);
         if call >= WARM_UP_CALLS {
@@ -109,7 +110,8 @@ fn text(figures: &Value) -> String {
 fn config(args: &BenchArgs) -> Result<Value> {
     let beside = case_folder(&args.file).map(|case| case.join("config.json")).filter(|path| path.is_file());
     let Some(path) = args.config.clone().or(beside) else { return Ok(json!({})) };
-    let bytes = std::fs::read(&path).map_err(|cause| Error::config(&codes::PLUGIN_FILE, format!("cannot read `{}`: {cause}", path.display())))?;
+    let bytes = std::fs::read(&path)
+        .map_err(|cause| Error::config(&codes::PLUGIN_FILE, format!("cannot read `{}`: {cause}", path.display())))?;
     serde_json::from_slice(&bytes).map_err(|cause| {
         Error::config(&codes::PLUGIN_FILE, format!("`{}` is no JSON", path.display())).caused_by(cause)
     })
@@ -118,18 +120,23 @@ fn config(args: &BenchArgs) -> Result<Value> {
 /// The rows asked for: of a file, of the first case beside the component, or made up; repeated to `--rows`.
 async fn rows(args: &BenchArgs, runtime: &Runtime) -> Result<RecordBatch> {
     let beside = case_folder(&args.file).and_then(|case| {
-        ["csv", "parquet", "json"].map(|extension| case.join(format!("input.{extension}"))).into_iter().find(|path| path.is_file())
+        ["csv", "parquet", "json"]
+            .map(|extension| case.join(format!("input.{extension}")))
+            .into_iter()
+            .find(|path| path.is_file())
     });
     let batch = match args.input.clone().or(beside) {
         Some(path) => table::read(&path, runtime).await?,
         None => made_up()?,
     };
     if batch.num_rows() == 0 || args.rows == 0 {
-        return Err(Error::config(&codes::PLUGIN_FILE, "there are no rows to measure with").help("give `--input` a file with rows"));
+        return Err(Error::config(&codes::PLUGIN_FILE, "there are no rows to measure with")
+            .help("give `--input` a file with rows"));
     }
     let times = args.rows.div_ceil(batch.num_rows());
     let repeated = concat_batches(&batch.schema(), &vec![batch; times]);
-    let repeated = repeated.map_err(|cause| Error::config(&codes::PLUGIN_FILE, "the rows cannot be repeated").caused_by(cause))?;
+    let repeated =
+        repeated.map_err(|cause| Error::config(&codes::PLUGIN_FILE, "the rows cannot be repeated").caused_by(cause))?;
     Ok(repeated.slice(0, args.rows))
 }
 

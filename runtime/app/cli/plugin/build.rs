@@ -27,19 +27,24 @@ pub(super) fn run(args: &BuildArgs) -> Result<Exit> {
 pub(super) fn build(dir: &Path, output: &Path) -> Result<usize> {
     if !dir.join("Cargo.toml").is_file() {
         let message = format!("`{}` is no Rust plugin: it has no Cargo.toml", dir.display());
-        return Err(Error::config(&codes::PLUGIN_BUILD, message).help("begin one with `rde plugin new NAME --lang rust`"));
+        return Err(
+            Error::config(&codes::PLUGIN_BUILD, message).help("begin one with `rde plugin new NAME --lang rust`")
+        );
     }
     let module = core_module(dir)?;
-    let bytes = std::fs::read(&module).map_err(|cause| failed(&format!("cannot read `{}`", module.display()), cause))?;
+    let bytes =
+        std::fs::read(&module).map_err(|cause| failed(&format!("cannot read `{}`", module.display()), cause))?;
     let component = ComponentEncoder::default().validate(true).module(&bytes).and_then(|mut encoder| encoder.encode());
     let component = component.map_err(|cause| {
         let message = format!("`{}` could not be made a component: {cause:#}", module.display());
         Error::config(&codes::PLUGIN_BUILD, message).help("does the crate export a plugin with `rde_sdk::export!`?")
     })?;
     if let Some(folder) = output.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|cause| failed(&format!("cannot create `{}`", folder.display()), cause))?;
+        std::fs::create_dir_all(folder)
+            .map_err(|cause| failed(&format!("cannot create `{}`", folder.display()), cause))?;
     }
-    std::fs::write(output, &component).map_err(|cause| failed(&format!("cannot write `{}`", output.display()), cause))?;
+    std::fs::write(output, &component)
+        .map_err(|cause| failed(&format!("cannot write `{}`", output.display()), cause))?;
     Ok(component.len())
 }
 
@@ -61,7 +66,8 @@ fn core_module(dir: &Path) -> Result<PathBuf> {
         return Err(Error::config(&codes::PLUGIN_BUILD, message).help(help));
     }
     let lines = output.stdout.split(|byte| *byte == b'\n');
-    let artifacts = lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok()).filter_map(|line| wasm_of(&line));
+    let artifacts =
+        lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok()).filter_map(|line| wasm_of(&line));
     artifacts.last().ok_or_else(|| {
         let message = format!("cargo made no wasm module in `{}`", dir.display());
         Error::config(&codes::PLUGIN_BUILD, message).help("Cargo.toml needs `[lib]` with `crate-type = [\"cdylib\"]`")

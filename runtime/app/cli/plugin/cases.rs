@@ -34,7 +34,8 @@ pub(super) async fn read(folder: &Path, ports: &[String], runtime: &Runtime) -> 
     }
     if cases.is_empty() {
         let message = format!("there are no cases in `{}`", folder.display());
-        return Err(Error::config(&codes::PLUGIN_CASES, message).help("make `cases/<name>/input.csv`, then `rde plugin test --update`"));
+        return Err(Error::config(&codes::PLUGIN_CASES, message)
+            .help("make `cases/<name>/input.csv`, then `rde plugin test --update`"));
     }
     Ok(cases)
 }
@@ -57,7 +58,9 @@ async fn read_one(folder: &Path, ports: &[String], runtime: &Runtime) -> Result<
         };
         let Some(path) = files.iter().find(named) else {
             let message = format!("case `{}` has no rows for input `{port}`", folder.display());
-            return Err(Error::config(&codes::PLUGIN_CASES, message).help(format!("add `input.csv` or `input.{port}.csv`")));
+            return Err(
+                Error::config(&codes::PLUGIN_CASES, message).help(format!("add `input.csv` or `input.{port}.csv`"))
+            );
         };
         inputs.push((port.clone(), table::read(path, runtime).await?));
     }

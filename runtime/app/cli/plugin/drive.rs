@@ -50,7 +50,12 @@ pub(super) fn first(faults: Faults) -> Error {
 pub(super) type Cuts<'a> = &'a mut dyn FnMut() -> usize;
 
 /// Runs all rows of all inputs, cut as told; `renew` replaces the guest before every call.
-pub(super) fn run(runner: &mut PluginRunner, inputs: &[(String, RecordBatch)], cuts: Cuts<'_>, renew: bool) -> Result<Answer> {
+pub(super) fn run(
+    runner: &mut PluginRunner,
+    inputs: &[(String, RecordBatch)],
+    cuts: Cuts<'_>,
+    renew: bool,
+) -> Result<Answer> {
     let ports: Vec<String> = runner.outputs().iter().map(|output| output.port.clone()).collect();
     let mut answer = Answer::default();
     for output in runner.outputs() {

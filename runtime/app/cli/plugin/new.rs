@@ -23,16 +23,22 @@ pub(super) fn run(args: &NewArgs, style: &Style) -> Result<Exit> {
             return Err(Error::config(&codes::PLUGIN_NEW, message).help("this version has `--lang rust`"));
         }
     }
-    let good = args.name.bytes().enumerate().all(|(at, byte)| {
-        byte.is_ascii_lowercase() || (at > 0 && (byte.is_ascii_digit() || byte == b'-'))
-    });
+    let good = args
+        .name
+        .bytes()
+        .enumerate()
+        .all(|(at, byte)| byte.is_ascii_lowercase() || (at > 0 && (byte.is_ascii_digit() || byte == b'-')));
     if !good || args.name.is_empty() || args.name.len() > 64 {
         let message = format!("`{}` is no name for a plugin", args.name);
-        return Err(Error::config(&codes::PLUGIN_NEW, message).help("use lower-case letters, digits and `-`, for example `mask-mail`"));
+        return Err(Error::config(&codes::PLUGIN_NEW, message)
+            .help("use lower-case letters, digits and `-`, for example `mask-mail`"));
     }
     let folder = Path::new(&args.name);
     write_all(folder, &args.name)?;
-    note(&format!("made the plugin `{0}`; next:\n  rde plugin build {0} -o {0}.wasm\n  rde plugin test {0}\n  rde plugin bench {0}.wasm\n", args.name));
+    note(&format!(
+        "made the plugin `{0}`; next:\n  rde plugin build {0} -o {0}.wasm\n  rde plugin test {0}\n  rde plugin bench {0}.wasm\n",
+        args.name
+    ));
     Ok(Exit::Done)
 }
 

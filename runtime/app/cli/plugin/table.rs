@@ -9,8 +9,8 @@ use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use arrow::datatypes::{Schema, SchemaRef};
 use rde_core::{
-    Budget, CancelToken, Error, Fields, Incarnation, Kind, OpenContext, Operator, Output, Probe, ProbeMode, Progress, Result,
-    Runtime, Settings, Staged, Wanted,
+    Budget, CancelToken, Error, Fields, Incarnation, Kind, OpenContext, Operator, Output, Probe, ProbeMode, Progress,
+    Result, Runtime, Settings, Staged, Wanted,
 };
 use serde_json::json;
 
@@ -35,14 +35,17 @@ pub(super) fn text(batches: &[RecordBatch], schema: &SchemaRef, extension: &str)
     let batch = concat_batches(schema, batches).map_err(internal)?;
     let mut bytes = Vec::new();
     if extension == "json" {
-        let mut writer = arrow_json::WriterBuilder::new().with_explicit_nulls(true).build::<_, arrow_json::writer::LineDelimited>(&mut bytes);
+        let mut writer = arrow_json::WriterBuilder::new()
+            .with_explicit_nulls(true)
+            .build::<_, arrow_json::writer::LineDelimited>(&mut bytes);
         writer.write(&batch).and_then(|()| writer.finish()).map_err(internal)?;
     } else {
         let mut writer = arrow_csv::WriterBuilder::new().with_header(true).build(&mut bytes);
         writer.write(&batch).map_err(internal)?;
         drop(writer);
     }
-    String::from_utf8(bytes).map_err(|_| Error::internal(&codes::PLUGIN_CASES, "rows were written as text that is not UTF-8"))
+    String::from_utf8(bytes)
+        .map_err(|_| Error::internal(&codes::PLUGIN_CASES, "rows were written as text that is not UTF-8"))
 }
 
 fn internal(cause: arrow::error::ArrowError) -> Error {
@@ -117,7 +120,10 @@ fn take(output: &mut Output, schema: &mut SchemaRef, batches: &mut Vec<RecordBat
             Staged::Batch(_, batch) => batches.push(batch),
             Staged::Rejected(rejected) => {
                 let place = rejected.position.unwrap_or_default();
-                return Err(Error::config(&codes::PLUGIN_CASES, format!("a row of the input is bad: {} {place}", rejected.message)));
+                return Err(Error::config(
+                    &codes::PLUGIN_CASES,
+                    format!("a row of the input is bad: {} {place}", rejected.message),
+                ));
             }
             Staged::Watermark(_) => {}
         }

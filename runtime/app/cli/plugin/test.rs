@@ -20,7 +20,8 @@ pub(super) fn run(args: &TestArgs) -> Result<Exit> {
     let (component, folder, _temporary) = component(&args.target)?;
     let threads = inspect::threads()?;
     let runtime = threads.runtime();
-    let ports = PluginRunner::inputs(&drive::options(&component, &probe_config(&folder), &runtime)?).map_err(drive::first)?;
+    let ports =
+        PluginRunner::inputs(&drive::options(&component, &probe_config(&folder), &runtime)?).map_err(drive::first)?;
     let cases = threads.block_on(cases::read(&folder, &ports, &runtime))?;
     let mut differences = 0;
     for case in &cases {
@@ -47,7 +48,8 @@ fn component(target: &Path) -> Result<(PathBuf, PathBuf, Option<Temporary>)> {
     }
     if !target.is_file() {
         let message = format!("`{}` is neither a folder nor a component", target.display());
-        return Err(Error::config(&codes::PLUGIN_FILE, message).help("give the plugin's folder, or the file that `rde plugin build` made"));
+        return Err(Error::config(&codes::PLUGIN_FILE, message)
+            .help("give the plugin's folder, or the file that `rde plugin build` made"));
     }
     let beside = target.parent().unwrap_or(Path::new("")).join("cases");
     Ok((target.to_owned(), beside, None))
@@ -72,7 +74,8 @@ impl Drop for Temporary {
 /// A plugin may require fields in its configuration before it says which inputs it has: any case's will do.
 fn probe_config(folder: &Path) -> Value {
     let folders = std::fs::read_dir(folder).into_iter().flatten().filter_map(|entry| entry.ok());
-    let mut configs: Vec<PathBuf> = folders.map(|entry| entry.path().join("config.json")).filter(|path| path.is_file()).collect();
+    let mut configs: Vec<PathBuf> =
+        folders.map(|entry| entry.path().join("config.json")).filter(|path| path.is_file()).collect();
     configs.sort();
     let text = configs.first().and_then(|path| std::fs::read(path).ok());
     text.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_else(|| Value::Object(serde_json::Map::new()))

@@ -290,6 +290,7 @@ fn a_reader_that_goes_away_drains_the_others() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test asks from outside the run")]
 fn epochs_commit_one_after_the_other_while_rows_flow() {
     let (target, control) = (Target::default(), RunControl::new());
     let asking = control.clone();
@@ -312,6 +313,7 @@ fn epochs_commit_one_after_the_other_while_rows_flow() {
 }
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "a test asks from outside the run")]
 fn the_interval_opens_epochs_by_the_clock() {
     let target = Target::default();
     let source = Numbers { endless: true, ..Numbers::new(0..50) };

@@ -73,8 +73,11 @@ pub(crate) fn is_flat(data_type: &DataType) -> bool {
     }
 }
 
+/// Gets at the bytes of one value of a binary array.
+pub(crate) type Bytes = fn(&dyn Array, usize) -> &[u8];
+
 /// Returns how to get at the bytes of a binary array.
-pub(crate) fn bytes_of(data_type: &DataType) -> Option<fn(&dyn Array, usize) -> &[u8]> {
+pub(crate) fn bytes_of(data_type: &DataType) -> Option<Bytes> {
     match data_type {
         DataType::Binary => Some(|array, row| array.as_binary::<i32>().value(row)),
         DataType::LargeBinary => Some(|array, row| array.as_binary::<i64>().value(row)),

@@ -89,7 +89,7 @@ impl<W: Write + Send> Encoder<W> for CsvEncoder<W> {
 
 fn push_field(out: &mut Vec<u8>, value: &str, format: &CsvFormat) {
     let special = |byte: &u8| matches!(*byte, b'"' | b'\n' | b'\r') || *byte == format.delimiter;
-    let quoted = value.is_empty() || value == format.null_value || value.as_bytes().iter().any(|byte| special(byte));
+    let quoted = value.is_empty() || value == format.null_value || value.as_bytes().iter().any(special);
     if !quoted {
         out.extend_from_slice(value.as_bytes());
         return;

@@ -64,6 +64,7 @@ fn map(rng: &mut fastrand::Rng, rows: usize, nulls: bool) -> MapArray {
 }
 
 /// Every type that a guest may emit, by a name.
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 pub(super) fn crossing(rng: &mut fastrand::Rng, nulls: bool) -> Vec<(String, ArrayRef)> {
     let base: ArrayRef = Arc::new(numbers(rng, ROWS, nulls));
     let small: ArrayRef = Arc::new(

@@ -208,6 +208,7 @@ fn a_predicate_asks_its_parts_in_order_and_keeps_only_what_is_true() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, clippy::type_complexity, reason = "a table of cases")]
 fn values_of_every_type_are_read_or_fail() {
     let cases: &[(DataType, &[(&str, Option<&str>)])] = &[
         (

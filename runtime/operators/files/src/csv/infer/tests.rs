@@ -39,6 +39,7 @@ fn type_of(values: &[&str]) -> DataType {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn types_are_those_of_duckdb() {
     let stamp = DataType::Timestamp(TimeUnit::Microsecond, None);
     let zoned = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
