@@ -53,7 +53,8 @@ edges: [[rows, query], [query, table]]
     write(&temp.path().join("path.yaml"), pipeline);
     let seen = traced(&temp.path().join("path.yaml"));
     // Steps that the engine takes carry a trace; those of operators lie between them and are covered by the file check.
-    let documented: Vec<String> = steps().into_iter().map(|step| step.function).filter(|name| seen.contains(name)).collect();
+    let documented: Vec<String> =
+        steps().into_iter().map(|step| step.function).filter(|name| seen.contains(name)).collect();
     assert!(documented.len() >= 5, "the trace has {seen:?}");
     let mut rest = seen.iter();
     for function in &documented {
@@ -68,7 +69,11 @@ fn traced(path: &std::path::Path) -> Vec<String> {
     let hook = seen.clone();
     let report = threads.block_on(async {
         let prepared = rde::pipeline::prepare(path, &[], ProbeMode::Run, threads.runtime()).await;
-        assert!(prepared.faults.is_empty(), "{:?}", prepared.faults.iter().map(|fault| &fault.message).collect::<Vec<_>>());
+        assert!(
+            prepared.faults.is_empty(),
+            "{:?}",
+            prepared.faults.iter().map(|fault| &fault.message).collect::<Vec<_>>()
+        );
         let engine = PipelineEngine::new(threads.runtime()).trace(Arc::new(move |event: &rde::TraceEvent| {
             let mut seen = hook.lock().expect("no test panics while it holds the lock");
             seen.push(event.function.to_owned());

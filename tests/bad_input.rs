@@ -38,7 +38,10 @@ const TIME_MAX: Duration = Duration::from_secs(10);
 #[test]
 fn bad_input_is_a_clear_error_with_a_place_and_a_remedy() {
     let mut failures = Vec::new();
-    let rows: Vec<Row> = [config_rows::rows(), file_rows::rows(), plugin_rows::rows(), world_rows::rows()].into_iter().flatten().collect();
+    let rows: Vec<Row> = [config_rows::rows(), file_rows::rows(), plugin_rows::rows(), world_rows::rows()]
+        .into_iter()
+        .flatten()
+        .collect();
     for row in &rows {
         failures.extend(check(row).into_iter().map(|failure| format!("{}: {failure}", row.name)));
     }
@@ -66,7 +69,10 @@ fn check(row: &Row) -> Vec<String> {
     expect(!text.contains("panicked"), format!("a panic\n{text}"));
     expect(peak < MEMORY_MAX, format!("{} MiB resident", peak >> 20));
     expect(took < TIME_MAX, format!("took {took:?}"));
-    let visible: Vec<String> = files_below(&folder.join("out")).into_iter().filter(|path| !path.split('/').any(|part| part.starts_with('.'))).collect();
+    let visible: Vec<String> = files_below(&folder.join("out"))
+        .into_iter()
+        .filter(|path| !path.split('/').any(|part| part.starts_with('.')))
+        .collect();
     expect(visible.len() == row.visible, format!("visible: {visible:?}, expected {}", row.visible));
     let staged: Vec<String> = files_below(folder).into_iter().filter(|path| path.ends_with(".staged")).collect();
     expect(staged.is_empty(), format!("left: {staged:?}"));
@@ -76,7 +82,8 @@ fn check(row: &Row) -> Vec<String> {
 
 /// Runs a command to its end; returns the peak of its resident memory, read while it runs.
 fn run_measured(command: &mut Command) -> (Ran, u64) {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
+    let mut child =
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the command starts");
     let status = format!("/proc/{}/status", child.id());
     let mut peak = 0;
     let (mut stdout, mut stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
@@ -107,7 +114,8 @@ fn read_all(from: &mut impl std::io::Read) -> String {
 fn resident_peak(status: &str) -> u64 {
     let text = std::fs::read_to_string(status).unwrap_or_default();
     let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    line.and_then(|rest| rest.split_whitespace().next()).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default() << 10
+    line.and_then(|rest| rest.split_whitespace().next()).and_then(|kib| kib.parse::<u64>().ok()).unwrap_or_default()
+        << 10
 }
 
 /// Takes out what differs from run to run: the folder, random names, addresses.
@@ -135,7 +143,10 @@ fn normalised(text: &str, folder: &Path) -> String {
 fn snapshot(name: &str, text: &str) -> Option<String> {
     let path = root().join("tests/bad_input").join(format!("{name}.txt"));
     // Summaries of good runs name their duration.
-    let text: String = text.lines().filter(|line| !line.contains(" completed in ") && !line.contains(" drained in ")).fold(String::new(), |all, line| all + line + "\n");
+    let text: String = text
+        .lines()
+        .filter(|line| !line.contains(" completed in ") && !line.contains(" drained in "))
+        .fold(String::new(), |all, line| all + line + "\n");
     if std::env::var_os("UPDATE").is_some() {
         write(&path, &text);
         return None;

@@ -24,13 +24,15 @@ fn every_fault_of_a_broken_file_is_reported_and_nothing_else() {
 }
 
 fn check(folder: &std::path::Path, name: &str) -> Option<String> {
-    let expected = std::fs::read_to_string(folder.join(format!("{name}.expected"))).expect("a list stands beside the file");
+    let expected =
+        std::fs::read_to_string(folder.join(format!("{name}.expected"))).expect("a list stands beside the file");
     let expected: BTreeSet<String> = expected.lines().map(str::to_owned).collect();
     assert!(expected.len() >= 3, "{name} has at least three faults");
     let ran = run(folder, &["validate", "--format", "json", &format!("{name}.yaml")]);
     assert_eq!(ran.code, Some(2), "{name}: {}", ran.stderr);
     let found: Vec<Value> = serde_json::from_str(&ran.stdout).expect("the list is JSON");
-    let place = |fault: &Value| format!("{}:{}:{}", fault["code"].as_str().unwrap_or_default(), fault["line"], fault["column"]);
+    let place =
+        |fault: &Value| format!("{}:{}:{}", fault["code"].as_str().unwrap_or_default(), fault["line"], fault["column"]);
     let places: BTreeSet<String> = found.iter().map(place).collect();
     if places == expected && found.len() == expected.len() {
         return None;

@@ -39,9 +39,24 @@ fn a_set_replaces_a_value_by_the_operators_id() {
 #[test]
 fn later_commands_and_options_answer_by_name() {
     let temp = folder();
-    for args in [&["run", "shown.yaml", "--watch"][..], &["checkpoint", "ls"], &["verify", "shown.yaml"], &["dlq", "ls"], &["validate", "shown.yaml", "--online"]] {
+    for args in [
+        &["run", "shown.yaml", "--watch"][..],
+        &["checkpoint", "ls"],
+        &["verify", "shown.yaml"],
+        &["dlq", "ls"],
+        &["validate", "shown.yaml", "--online"],
+    ] {
         let ran = run(temp.path(), args);
-        assert_eq!((ran.code, ran.stderr.contains("RDE0900: not in this version") || ran.stderr.contains("RDE0900]: not in this version")), (Some(2), true), "{args:?}: {}", ran.stderr);
+        assert_eq!(
+            (
+                ran.code,
+                ran.stderr.contains("RDE0900: not in this version")
+                    || ran.stderr.contains("RDE0900]: not in this version")
+            ),
+            (Some(2), true),
+            "{args:?}: {}",
+            ran.stderr
+        );
     }
 }
 
@@ -53,7 +68,11 @@ fn validate_lists_faults_as_json_and_a_good_file_as_none() {
     write(&temp.path().join("bad.yaml"), PIPELINE.replace("in.csv", "none.csv"));
     let bad = run(temp.path(), &["validate", "--format", "json", "bad.yaml"]);
     let faults: Value = serde_json::from_str(&bad.stdout).expect("the list is JSON");
-    assert_eq!((bad.code, faults[0]["line"].as_u64(), faults[0]["severity"].as_str()), (Some(2), Some(4), Some("error")), "{faults}");
+    assert_eq!(
+        (bad.code, faults[0]["line"].as_u64(), faults[0]["severity"].as_str()),
+        (Some(2), Some(4), Some("error")),
+        "{faults}"
+    );
     for key in ["code", "message", "file", "column", "help", "operator"] {
         assert!(faults[0].get(key).is_some(), "{key} in {faults}");
     }
@@ -76,17 +95,32 @@ fn the_report_has_what_outside_checks_read() {
     let temp = folder();
     assert_eq!(run(temp.path(), &["run", "shown.yaml", "--report", "report.json"]).code, Some(0));
     let good = report(temp.path());
-    assert_eq!((good["status"].as_str(), good["balanced"].as_bool(), good["checkpoints"].is_null()), (Some("completed"), Some(true), true));
+    assert_eq!(
+        (good["status"].as_str(), good["balanced"].as_bool(), good["checkpoints"].is_null()),
+        (Some("completed"), Some(true), true)
+    );
     let (source, sink) = (&good["operators"][0], &good["operators"][1]);
-    assert_eq!((source["kind"].as_str(), source["rows_read"].as_u64(), source["rows_out"].as_u64()), (Some("source.csv"), Some(2), Some(2)));
-    assert_eq!((sink["rows_in"].as_u64(), sink["rows_committed"].as_u64(), sink["rows_abandoned"].as_u64()), (Some(2), Some(2), Some(0)));
-    assert_eq!((good["edges"][0]["from"].as_str(), good["edges"][0]["rows_sent"].as_u64()), (Some("rows.out"), Some(2)));
+    assert_eq!(
+        (source["kind"].as_str(), source["rows_read"].as_u64(), source["rows_out"].as_u64()),
+        (Some("source.csv"), Some(2), Some(2))
+    );
+    assert_eq!(
+        (sink["rows_in"].as_u64(), sink["rows_committed"].as_u64(), sink["rows_abandoned"].as_u64()),
+        (Some(2), Some(2), Some(0))
+    );
+    assert_eq!(
+        (good["edges"][0]["from"].as_str(), good["edges"][0]["rows_sent"].as_u64()),
+        (Some("rows.out"), Some(2))
+    );
     assert!(good["memory_peak_bytes"].as_u64().is_some_and(|bytes| bytes > 1 << 20));
 
     write(&temp.path().join("in.csv"), "a,b\n1,x\n2\n");
     assert_eq!(run(temp.path(), &["run", "shown.yaml", "--report", "report.json"]).code, Some(1));
     let failed = report(temp.path());
-    assert_eq!((failed["status"].as_str(), failed["error"]["kind"].as_str(), failed["error"]["operator"].as_str()), (Some("failed"), Some("data"), Some("rows")));
+    assert_eq!(
+        (failed["status"].as_str(), failed["error"]["kind"].as_str(), failed["error"]["operator"].as_str()),
+        (Some("failed"), Some("data"), Some("rows"))
+    );
 
     write(&temp.path().join("shown.yaml"), "nonsense: 1\n");
     assert_eq!(run(temp.path(), &["run", "shown.yaml", "--report", "report.json"]).code, Some(2));
@@ -116,10 +150,16 @@ struct Waiting {
 fn waiting(folder: &Path, sink: &str, args: &[&str]) -> Waiting {
     let made = std::process::Command::new("mkfifo").arg(folder.join("fifo")).status().expect("mkfifo starts");
     assert!(made.success());
-    let text = format!("name: waits\nsources:\n  - id: rows\n    csv: {{ path: fifo, schema: {{ a: int64 }} }}\nsinks:\n  - id: kept\n    {sink}\nedges:\n  - [rows, kept]\n");
+    let text = format!(
+        "name: waits\nsources:\n  - id: rows\n    csv: {{ path: fifo, schema: {{ a: int64 }} }}\nsinks:\n  - id: kept\n    {sink}\nedges:\n  - [rows, kept]\n"
+    );
     write(&folder.join("waits.yaml"), text);
     let mut command = rde();
-    command.current_dir(folder).args(["run", "waits.yaml", "--report", "report.json"]).args(args).env("RDE_LOG", "info");
+    command
+        .current_dir(folder)
+        .args(["run", "waits.yaml", "--report", "report.json"])
+        .args(args)
+        .env("RDE_LOG", "info");
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
     let stderr = BufReader::new(child.stderr.take().expect("piped"));
     let mut fifo = std::fs::OpenOptions::new().write(true).open(folder.join("fifo")).expect("the run opens the FIFO");
@@ -128,7 +168,8 @@ fn waiting(folder: &Path, sink: &str, args: &[&str]) -> Waiting {
 }
 
 fn signal(child: &Child, name: &str) {
-    let sent = std::process::Command::new("kill").args(["-s", name, &child.id().to_string()]).status().expect("kill starts");
+    let sent =
+        std::process::Command::new("kill").args(["-s", name, &child.id().to_string()]).status().expect("kill starts");
     assert!(sent.success());
 }
 
@@ -149,11 +190,13 @@ fn the_first_signal_drains_and_commits() {
 #[test]
 fn the_health_and_the_counters_are_served_while_it_runs() {
     let temp = tempfile::tempdir().expect("there is room");
-    let mut waiting = waiting(temp.path(), "csv: { path: out/kept.csv }", &["--metrics", "127.0.0.1:0", "--log-format", "json"]);
+    let mut waiting =
+        waiting(temp.path(), "csv: { path: out/kept.csv }", &["--metrics", "127.0.0.1:0", "--log-format", "json"]);
     let address = loop {
         let mut line = String::new();
         assert!(waiting.stderr.read_line(&mut line).expect("stderr can be read") > 0, "the run says where it serves");
-        let event: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("a log line is JSON: {error}: {line}"));
+        let event: Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("a log line is JSON: {error}: {line}"));
         if let Some(address) = event["address"].as_str() {
             break address.to_owned();
         }
@@ -199,7 +242,10 @@ fn two_runs_into_one_target_fence_each_other() {
     let mut first = waiting(temp.path(), "parquet: { path: out/kept }", &[]);
     std::thread::sleep(Duration::from_millis(500));
     write(&temp.path().join("in.csv"), "a\n1\n");
-    write(&temp.path().join("second.yaml"), "name: second\nsources:\n  - id: rows\n    csv: { path: in.csv }\nsinks:\n  - id: kept\n    parquet: { path: out/kept }\nedges:\n  - [rows, kept]\n");
+    write(
+        &temp.path().join("second.yaml"),
+        "name: second\nsources:\n  - id: rows\n    csv: { path: in.csv }\nsinks:\n  - id: kept\n    parquet: { path: out/kept }\nedges:\n  - [rows, kept]\n",
+    );
     let second: Ran = run(temp.path(), &["run", "second.yaml", "--report", "second.json"]);
     assert_eq!(second.code, Some(3), "{}", second.stderr);
     drop(first.fifo);

@@ -83,7 +83,10 @@ fn check(sets: &[&str]) -> Value {
     let report = report(temp.path());
     assert_eq!(operator(&report, "flights")["rows_read"], ROWS);
     assert_eq!(report["balanced"], true);
-    assert!(operator(&report, "score")["rows_rejected"].as_u64().is_some_and(|rows| rows > 0), "some rows are set aside");
+    assert!(
+        operator(&report, "score")["rows_rejected"].as_u64().is_some_and(|rows| rows > 0),
+        "some rows are set aside"
+    );
     let different = differences(temp.path(), &flights());
     assert!(different.is_empty(), "{sets:?}\n{different}");
     report

@@ -51,13 +51,22 @@ fn mutated(random: &mut fastrand::Rng, seeds: &[&[u8]]) -> Vec<u8> {
 
 #[test]
 fn no_bytes_break_the_csv_decoder() {
-    campaign("csv", rde_files::csv::decode::fuzz_csv, &[b"a,b\n1,\"x\"\"y\"\n2,z\n", b"a;b\r\n;\r\n\"\r\n\";1\r\n", b"\xef\xbb\xbfa,b,c\n1,2,3\n,,\n"]);
+    campaign(
+        "csv",
+        rde_files::csv::decode::fuzz_csv,
+        &[b"a,b\n1,\"x\"\"y\"\n2,z\n", b"a;b\r\n;\r\n\"\r\n\";1\r\n", b"\xef\xbb\xbfa,b,c\n1,2,3\n,,\n"],
+    );
 }
 
 #[test]
 fn no_bytes_break_the_yaml_reader() {
-    let quickstart = std::fs::read(crate::support::root().join("configs/quickstart.yaml")).expect("the quickstart is there");
-    campaign("yaml", rde_config::fuzz_yaml, &[&quickstart, b"name: a\nsources: [{ id: b, csv: { path: c } }]\nedges: [[b, b]]\n", b"a: &x [1]\nb: *x\n"]);
+    let quickstart =
+        std::fs::read(crate::support::root().join("configs/quickstart.yaml")).expect("the quickstart is there");
+    campaign(
+        "yaml",
+        rde_config::fuzz_yaml,
+        &[&quickstart, b"name: a\nsources: [{ id: b, csv: { path: c } }]\nedges: [[b, b]]\n", b"a: &x [1]\nb: *x\n"],
+    );
 }
 
 #[test]
@@ -72,6 +81,7 @@ fn no_bytes_of_a_guest_break_the_host() {
 
 #[test]
 fn no_bytes_break_the_plugin_loader() {
-    let plugin = std::fs::read(crate::support::root().join("out/plugins/bench-hop.wasm")).expect("`cargo xtask plugins` was run");
+    let plugin = std::fs::read(crate::support::root().join("out/plugins/bench-hop.wasm"))
+        .expect("`cargo xtask plugins` was run");
     campaign("plugin artifact", rde_wasm::fuzz_artifact, &[&plugin, b"\0asm\x0d\0\x01\0", b"\0asm\x01\0\0\0"]);
 }

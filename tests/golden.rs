@@ -63,7 +63,8 @@ fn answer(case: &Path, name: &str, sets: &[String]) -> String {
     let sets: Vec<&str> = sets.iter().map(String::as_str).collect();
     let report = run_pipeline(temp.path(), "pipeline.yaml", &sets);
     let mut text = counts(&report);
-    let mut outputs: Vec<String> = files_below(&temp.path().join("out")).into_iter().filter(|path| !path.contains("/.")).collect();
+    let mut outputs: Vec<String> =
+        files_below(&temp.path().join("out")).into_iter().filter(|path| !path.contains("/.")).collect();
     // Names of files carry the run; what counts is the folder and the format.
     for path in &mut outputs {
         let extension = path.rsplit('.').next().unwrap_or_default().to_owned();
@@ -84,7 +85,8 @@ fn answer(case: &Path, name: &str, sets: &[String]) -> String {
 fn counts(report: &Value) -> String {
     let mut text = String::new();
     for operator in report["operators"].as_array().expect("a report lists operators") {
-        let fields = ["rows_read", "rows_in", "rows_out", "rows_filtered", "rows_rejected", "rows_skipped", "rows_committed"];
+        let fields =
+            ["rows_read", "rows_in", "rows_out", "rows_filtered", "rows_rejected", "rows_skipped", "rows_committed"];
         let counts: Vec<String> = fields
             .iter()
             .filter(|field| operator[**field].as_u64().unwrap_or_default() > 0)
@@ -99,7 +101,9 @@ fn rows(pattern: &Path, name: &str) -> Vec<String> {
     let shown = pattern.display().to_string();
     if shown.ends_with(".parquet") {
         // Times of error rows differ from run to run.
-        let query = format!("SELECT COLUMNS(c -> c NOT IN ('time', 'filename')) FROM read_parquet('{shown}', hive_partitioning = false)");
+        let query = format!(
+            "SELECT COLUMNS(c -> c NOT IN ('time', 'filename')) FROM read_parquet('{shown}', hive_partitioning = false)"
+        );
         let mut lines = vec![format!("-- {}", columns(&shown))];
         lines.extend(duckdb(&query));
         return lines;
@@ -125,7 +129,9 @@ fn rows(pattern: &Path, name: &str) -> Vec<String> {
 }
 
 fn columns(pattern: &str) -> String {
-    let query = format!("SELECT string_agg(column_name || ' ' || column_type, ', ') FROM (DESCRIBE SELECT * FROM read_parquet('{pattern}', hive_partitioning = false))");
+    let query = format!(
+        "SELECT string_agg(column_name || ' ' || column_type, ', ') FROM (DESCRIBE SELECT * FROM read_parquet('{pattern}', hive_partitioning = false))"
+    );
     duckdb(&query).join(" ")
 }
 

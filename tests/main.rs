@@ -2,7 +2,11 @@
 //!
 //! One binary, since each test binary links everything. `cargo xtask test` prepares what they need: a Python with DuckDB
 //! (`RDE_PYTHON`) and the plugins in `out/plugins`.
-#![expect(clippy::disallowed_methods, clippy::print_stderr, reason = "tests run in real time, in real processes, and say what they saw")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "tests run in real time, in real processes, and say what they saw"
+)]
 
 mod architecture;
 mod bad_input;

@@ -56,7 +56,12 @@ fn a_new_plugin_builds_passes_its_cases_and_can_be_measured() {
 
 fn one_changed_cell_is_found(binary: &Path, folder: &Path) {
     let cases = folder.join("mask-mail/cases");
-    let case = std::fs::read_dir(&cases).expect("a new plugin has cases").next().expect("at least one").expect("readable").path();
+    let case = std::fs::read_dir(&cases)
+        .expect("a new plugin has cases")
+        .next()
+        .expect("at least one")
+        .expect("readable")
+        .path();
     let expected = case.join("expected.csv");
     let text = std::fs::read_to_string(&expected).expect("a case has expected rows");
     let (header, row) = text.split_once('\n').expect("there are rows");

@@ -61,7 +61,13 @@ pub fn python(script: &str, args: &[&str]) -> String {
     let python = std::env::var_os("RDE_PYTHON").map_or_else(|| PathBuf::from("python3"), PathBuf::from);
     let output = Command::new(&python).arg("-c").arg(script).args(args).output().expect("python starts");
     let ran = Ran::from(output);
-    assert_eq!(ran.code, Some(0), "{} failed (run `cargo xtask test`, which installs DuckDB):\n{}", python.display(), ran.stderr);
+    assert_eq!(
+        ran.code,
+        Some(0),
+        "{} failed (run `cargo xtask test`, which installs DuckDB):\n{}",
+        python.display(),
+        ran.stderr
+    );
     ran.stdout
 }
 
@@ -69,7 +75,7 @@ pub fn python(script: &str, args: &[&str]) -> String {
 pub fn duckdb(query: &str) -> Vec<String> {
     const SCRIPT: &str = "
 import duckdb, json, sys
-duckdb.sql("SET enable_progress_bar = false")
+duckdb.sql('SET enable_progress_bar = false')
 for row in duckdb.sql(sys.argv[1]).fetchall():
     print(json.dumps([value if isinstance(value, (int, float, str, bool, type(None))) else str(value) for value in row]))
 ";

@@ -42,7 +42,12 @@ pub fn rows() -> Vec<Row> {
         },
         Row {
             name: "yaml_duplicate_key",
-            prepare: |folder| yaml(folder, &format!("name: bad\nname: worse\nsources:\n  - id: rows\n    csv: {{ path: in.csv }}\n{TAIL}")),
+            prepare: |folder| {
+                yaml(
+                    folder,
+                    &format!("name: bad\nname: worse\nsources:\n  - id: rows\n    csv: {{ path: in.csv }}\n{TAIL}"),
+                )
+            },
             exit: 2,
             code: "RDE0103",
             place: "pipeline.yaml:2:1",
@@ -50,7 +55,9 @@ pub fn rows() -> Vec<Row> {
         },
         Row {
             name: "unknown_kind",
-            prepare: |folder| yaml(folder, &format!("name: bad\nsources:\n  - id: rows\n    csvv: {{ path: in.csv }}\n{TAIL}")),
+            prepare: |folder| {
+                yaml(folder, &format!("name: bad\nsources:\n  - id: rows\n    csvv: {{ path: in.csv }}\n{TAIL}"))
+            },
             exit: 2,
             code: "RDE0108",
             place: "pipeline.yaml:4:5",
@@ -58,7 +65,12 @@ pub fn rows() -> Vec<Row> {
         },
         Row {
             name: "unknown_field",
-            prepare: |folder| yaml(folder, &format!("name: bad\nsources:\n  - id: rows\n    csv: {{ path: in.csv, delimeter: ';' }}\n{TAIL}")),
+            prepare: |folder| {
+                yaml(
+                    folder,
+                    &format!("name: bad\nsources:\n  - id: rows\n    csv: {{ path: in.csv, delimeter: ';' }}\n{TAIL}"),
+                )
+            },
             exit: 2,
             code: "RDE0104",
             place: "pipeline.yaml:4:26",
@@ -88,7 +100,9 @@ pub fn rows() -> Vec<Row> {
         },
         Row {
             name: "later_kind",
-            prepare: |folder| yaml(folder, &format!("name: bad\nsources:\n  - id: rows\n    kafka: {{ anything: goes }}\n{TAIL}")),
+            prepare: |folder| {
+                yaml(folder, &format!("name: bad\nsources:\n  - id: rows\n    kafka: {{ anything: goes }}\n{TAIL}"))
+            },
             exit: 2,
             code: "RDE0900",
             place: "pipeline.yaml:4:5",

@@ -32,47 +32,88 @@ pub fn rows() -> Vec<Row> {
 
 fn shapes() -> Vec<Row> {
     vec![
-        Row { name: "missing_file", prepare: |folder| csv_run(folder, "{ path: none.csv }"), exit: 2, code: "RDE05", place: "none.csv", visible: 0 },
-        Row { name: "empty_file", prepare: |folder| file(folder, ""), exit: 2, code: "RDE05", place: "in.csv", visible: 0 },
+        Row {
+            name: "missing_file",
+            prepare: |folder| csv_run(folder, "{ path: none.csv }"),
+            exit: 2,
+            code: "RDE05",
+            place: "none.csv",
+            visible: 0,
+        },
+        Row {
+            name: "empty_file",
+            prepare: |folder| file(folder, ""),
+            exit: 2,
+            code: "RDE05",
+            place: "in.csv",
+            visible: 0,
+        },
         good("header_only", |folder| file(folder, "a,b\n"), 1),
-        Row { name: "empty_glob", prepare: |folder| csv_run(folder, "{ path: \"*.tsv\" }"), exit: 2, code: "RDE05", place: "*.tsv", visible: 0 },
+        Row {
+            name: "empty_glob",
+            prepare: |folder| csv_run(folder, "{ path: \"*.tsv\" }"),
+            exit: 2,
+            code: "RDE05",
+            place: "*.tsv",
+            visible: 0,
+        },
         bad_row("ragged_rows", |folder| file(folder, "a,b\n1,2\n3\n4,5,6\n"), "line 3"),
-        good("ragged_rows_set_aside", |folder| {
-            write(&folder.join("in.csv"), "a,b\n1,2\n3\n4,5,6\n7,8\n");
-            csv_run_with_errors(folder, "{ path: in.csv }")
-        }, 2),
+        good(
+            "ragged_rows_set_aside",
+            |folder| {
+                write(&folder.join("in.csv"), "a,b\n1,2\n3\n4,5,6\n7,8\n");
+                csv_run_with_errors(folder, "{ path: in.csv }")
+            },
+            2,
+        ),
         bad_row("wrong_quotes", |folder| file(folder, "a,b\n1,\"x\ny\n"), "line 2"),
         good("bom_and_crlf", |folder| file(folder, "\u{feff}a,b\r\n1,x\r\n2,y\r\n"), 1),
         good("nul_bytes", |folder| file(folder, "a,b\n1,x\0y\n"), 1),
         good("duplicate_columns", |folder| file(folder, "a,a,b\n1,2,3\n"), 1),
-        good("five_thousand_columns", |folder| {
-            let names: Vec<String> = (0..5000).map(|column| format!("c{column}")).collect();
-            let row = vec!["1"; 5000].join(",");
-            file(folder, format!("{}\n{row}\n{row}\n", names.join(",")))
-        }, 1),
+        good(
+            "five_thousand_columns",
+            |folder| {
+                let names: Vec<String> = (0..5000).map(|column| format!("c{column}")).collect();
+                let row = vec!["1"; 5000].join(",");
+                file(folder, format!("{}\n{row}\n{row}\n", names.join(",")))
+            },
+            1,
+        ),
     ]
 }
 
 fn values() -> Vec<Row> {
     vec![
         bad_row("invalid_utf8", |folder| file(folder, b"a,b\n1,x\n2,\xff\xfe\n"), "line 3"),
-        bad_row("number_out_of_range", |folder| {
-            write(&folder.join("in.csv"), "a,b\n1,x\n99999999999999999999,y\n");
-            csv_run(folder, "{ path: in.csv, schema: { a: int64, b: utf8 } }")
-        }, "line 3"),
-        bad_row("late_value_of_another_type", |folder| {
-            let mut text = "a,b\n".to_owned();
-            for row in 0..20_480 {
-                text.push_str(&format!("{row},x\n"));
-            }
-            file(folder, text + "oops,y\n")
-        }, "line 20482"),
-        bad_row("field_of_100_mb", |folder| {
-            let mut content = b"a,b\n1,".to_vec();
-            content.resize(100 << 20, b'x');
-            content.extend(b"\n2,y\n");
-            file(folder, content)
-        }, "line 2"),
+        bad_row(
+            "number_out_of_range",
+            |folder| {
+                write(&folder.join("in.csv"), "a,b\n1,x\n99999999999999999999,y\n");
+                csv_run(folder, "{ path: in.csv, schema: { a: int64, b: utf8 } }")
+            },
+            "line 3",
+        ),
+        bad_row(
+            "late_value_of_another_type",
+            |folder| {
+                let mut text = "a,b\n".to_owned();
+                for row in 0..20_480 {
+                    text.push_str(&format!("{row},x\n"));
+                }
+                file(folder, text + "oops,y\n")
+            },
+            "line 20482",
+        ),
+        bad_row(
+            "field_of_100_mb",
+            |folder| {
+                let mut content = b"a,b\n1,".to_vec();
+                content.resize(100 << 20, b'x');
+                content.extend(b"\n2,y\n");
+                file(folder, content)
+            },
+            "line 2",
+        ),
     ]
 }
 
@@ -111,7 +152,10 @@ fn containers() -> Vec<Row> {
             name: "corrupt_parquet_page",
             prepare: |folder| {
                 let path = folder.join("in.parquet");
-                let query = format!("COPY (SELECT range AS a, hash(range) AS b FROM range(100000)) TO '{}' (FORMAT parquet)", path.display());
+                let query = format!(
+                    "COPY (SELECT range AS a, hash(range) AS b FROM range(100000)) TO '{}' (FORMAT parquet)",
+                    path.display()
+                );
                 python("import duckdb, sys; duckdb.sql(sys.argv[1])", &[&query]);
                 let mut bytes = std::fs::read(&path).expect("DuckDB wrote the file");
                 for byte in &mut bytes[200..260] {
@@ -125,11 +169,15 @@ fn containers() -> Vec<Row> {
             place: "in.parquet",
             visible: 0,
         },
-        good("path_name_that_is_not_utf8", |folder| {
-            let name = OsStr::from_bytes(b"in-\xff.csv");
-            write(&folder.join("data").join(name), "a,b\n1,x\n");
-            csv_run(folder, "{ path: data }")
-        }, 1),
+        good(
+            "path_name_that_is_not_utf8",
+            |folder| {
+                let name = OsStr::from_bytes(b"in-\xff.csv");
+                write(&folder.join("data").join(name), "a,b\n1,x\n");
+                csv_run(folder, "{ path: data }")
+            },
+            1,
+        ),
     ]
 }
 

@@ -26,11 +26,15 @@ pub fn rows() -> Vec<Row> {
     vec![
         refused("plugin_that_is_not_wasm", |folder| plugin(folder, "this is text"), "plugin.wasm"),
         refused("plugin_that_is_a_core_module", |folder| plugin(folder, b"\0asm\x01\0\0\0"), "plugin.wasm"),
-        refused("plugin_that_is_missing", |folder| {
-            let command = plugin(folder, "");
-            std::fs::remove_file(folder.join("plugin.wasm")).expect("the file was written");
-            command
-        }, "plugin.wasm"),
+        refused(
+            "plugin_that_is_missing",
+            |folder| {
+                let command = plugin(folder, "");
+                std::fs::remove_file(folder.join("plugin.wasm")).expect("the file was written");
+                command
+            },
+            "plugin.wasm",
+        ),
         refused("plugin_of_another_world", |folder| plugin(folder, hostile("other_world")), "pipeline.yaml:7:"),
         refused("plugin_of_another_version", |folder| plugin(folder, hostile("other_version")), "pipeline.yaml:7:"),
         refused("plugin_that_imports_wasi", |folder| plugin(folder, hostile("wasi")), "wasi:"),

@@ -9,11 +9,39 @@ use crate::support::write;
 /// Returns the rows.
 pub fn rows() -> Vec<Row> {
     vec![
-        Row { name: "file_grows_during_the_run", prepare: |folder| changing(folder, "echo 9,9 >> in.csv"), exit: 1, code: "RDE05", place: "in.csv", visible: 0 },
-        Row { name: "file_vanishes_during_the_run", prepare: |folder| changing(folder, "rm in.csv"), exit: 1, code: "RDE05", place: "in.csv", visible: 0 },
-        Row { name: "folder_that_cannot_be_written", prepare: unwritable, exit: 1, code: "RDE06", place: "out", visible: 0 },
+        Row {
+            name: "file_grows_during_the_run",
+            prepare: |folder| changing(folder, "echo 9,9 >> in.csv"),
+            exit: 1,
+            code: "RDE05",
+            place: "in.csv",
+            visible: 0,
+        },
+        Row {
+            name: "file_vanishes_during_the_run",
+            prepare: |folder| changing(folder, "rm in.csv"),
+            exit: 1,
+            code: "RDE05",
+            place: "in.csv",
+            visible: 0,
+        },
+        Row {
+            name: "folder_that_cannot_be_written",
+            prepare: unwritable,
+            exit: 1,
+            code: "RDE06",
+            place: "out",
+            visible: 0,
+        },
         Row { name: "full_disk", prepare: full_disk, exit: 1, code: "RDE06", place: "No space left", visible: 0 },
-        Row { name: "output_under_the_inputs_glob", prepare: under_glob, exit: 2, code: "RDE02", place: "pipeline.yaml:", visible: 0 },
+        Row {
+            name: "output_under_the_inputs_glob",
+            prepare: under_glob,
+            exit: 2,
+            code: "RDE02",
+            place: "pipeline.yaml:",
+            visible: 0,
+        },
         Row { name: "closed_pipe", prepare: closed_pipe, exit: 0, code: "", place: "", visible: 0 },
         Row {
             name: "output_is_there_already",
@@ -60,7 +88,12 @@ edges:
 ";
     write(&folder.join("pipeline.yaml"), text);
     // The gate opens when the run has discovered its files; the file changes while the run reads it, or just before.
-    shell(folder, &format!("mkfifo gate; \"$0\" run pipeline.yaml & exec 3>gate; {change}; echo a >&3; echo 1 >&3; sleep 0.2; exec 3>&-; wait $!"))
+    shell(
+        folder,
+        &format!(
+            "mkfifo gate; \"$0\" run pipeline.yaml & exec 3>gate; {change}; echo a >&3; echo 1 >&3; sleep 0.2; exec 3>&-; wait $!"
+        ),
+    )
 }
 
 /// As an unprivileged user, since root may write anywhere.
@@ -68,14 +101,21 @@ fn unwritable(folder: &Path) -> Command {
     write(&folder.join("in.csv"), "a,b\n1,x\n");
     csv_run(folder, "{ path: in.csv }");
     // The binary may lie where that user cannot go; a copy in the folder can be run.
-    shell(folder, "cp \"$0\" rde; chmod 755 . rde; mkdir out; chmod 555 out; exec setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/nonexistent ./rde run pipeline.yaml")
+    shell(
+        folder,
+        "cp \"$0\" rde; chmod 755 . rde; mkdir out; chmod 555 out; exec setpriv --reuid 65534 --regid 65534 --clear-groups env HOME=/nonexistent ./rde run pipeline.yaml",
+    )
 }
 
 fn full_disk(folder: &Path) -> Command {
-    let rows: String = (0..400_000u64).map(|row| format!("{},{}\n", row, row.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
+    let rows: String =
+        (0..400_000u64).map(|row| format!("{},{}\n", row, row.wrapping_mul(0x9E37_79B9_7F4A_7C15))).collect();
     write(&folder.join("in.csv"), format!("a,b\n{rows}"));
     csv_run(folder, "{ path: in.csv }");
-    shell(folder, "mkdir out; unshare --mount bash -c 'mount -t tmpfs -o size=1m tmpfs out && \"$0\" run pipeline.yaml' \"$0\"")
+    shell(
+        folder,
+        "mkdir out; unshare --mount bash -c 'mount -t tmpfs -o size=1m tmpfs out && \"$0\" run pipeline.yaml' \"$0\"",
+    )
 }
 
 fn under_glob(folder: &Path) -> Command {

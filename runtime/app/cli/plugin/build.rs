@@ -66,9 +66,9 @@ fn core_module(dir: &Path) -> Result<PathBuf> {
         return Err(Error::config(&codes::PLUGIN_BUILD, message).help(help));
     }
     let lines = output.stdout.split(|byte| *byte == b'\n');
-    let artifacts =
+    let mut artifacts =
         lines.filter_map(|line| serde_json::from_slice::<Value>(line).ok()).filter_map(|line| wasm_of(&line));
-    artifacts.last().ok_or_else(|| {
+    artifacts.next_back().ok_or_else(|| {
         let message = format!("cargo made no wasm module in `{}`", dir.display());
         Error::config(&codes::PLUGIN_BUILD, message).help("Cargo.toml needs `[lib]` with `crate-type = [\"cdylib\"]`")
     })
@@ -76,8 +76,8 @@ fn core_module(dir: &Path) -> Result<PathBuf> {
 
 fn wasm_of(line: &Value) -> Option<PathBuf> {
     let files = line.get("filenames")?.as_array()?;
-    let paths = files.iter().filter_map(Value::as_str).map(PathBuf::from);
-    paths.filter(|path| path.extension() == Some(&OsString::from("wasm"))).last()
+    let mut paths = files.iter().filter_map(Value::as_str).map(PathBuf::from);
+    paths.rfind(|path| path.extension() == Some(&OsString::from("wasm")))
 }
 
 fn failed(what: &str, cause: std::io::Error) -> Error {

@@ -81,12 +81,15 @@ fn probe_config(folder: &Path) -> Value {
     text.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_else(|| Value::Object(serde_json::Map::new()))
 }
 
+/// What it is called, how rows are cut, and whether the guest is replaced before every call.
+type Way = (&'static str, Box<dyn FnMut() -> usize>, bool);
+
 /// Runs a case in every way; returns a text for each difference.
 fn check(case: &Case, component: &Path, runtime: &Runtime, update: bool) -> Result<Vec<String>> {
     let mut runner = drive::open(drive::options(component, &case.config, runtime)?, &case.inputs)?;
     let whole_only = runner.description().cuts == Cuts::Whole;
     let mut random = fastrand::Rng::with_seed(SEED);
-    let mut ways: Vec<(&str, Box<dyn FnMut() -> usize>, bool)> = vec![("whole", Box::new(|| usize::MAX), false)];
+    let mut ways: Vec<Way> = vec![("whole", Box::new(|| usize::MAX), false)];
     if !whole_only {
         ways.push(("in 1-row batches", Box::new(|| 1), false));
         ways.push(("in random cuts", Box::new(move || random.usize(1..20)), false));

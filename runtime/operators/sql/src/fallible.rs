@@ -1,7 +1,7 @@
 //! Which expressions can fail on some row, and the order of evaluation that follows.
 //!
-//! DataFusion evaluates both sides of `AND` and `OR` over a batch when it thinks that cheaper, so whether `y <> 0 AND x / y
-//! > 1` fails would hang on the batch. Here a right side that can fail is evaluated only for rows that need it.
+//! DataFusion evaluates both sides of `AND` and `OR` over a batch when it thinks that cheaper, so whether
+//! `y <> 0 AND x / y > 1` fails would hang on the batch. Here a right side that can fail is evaluated only for rows that need it.
 //! Invariant: whether a row fails depends on that row alone.
 
 use arrow::datatypes::DataType;

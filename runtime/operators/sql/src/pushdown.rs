@@ -122,7 +122,7 @@ fn predicate(expr: &Expr, schema: &SchemaRef) -> Option<Predicate> {
         Expr::Column(_) => {
             let (name, data_type) = column(expr, schema)?;
             let boolean = data_type == DataType::Boolean;
-            boolean.then(|| Predicate::Compare(name, Comparison::Equal, Scalar::Boolean(true)))
+            boolean.then_some(Predicate::Compare(name, Comparison::Equal, Scalar::Boolean(true)))
         }
         Expr::Between(between) => {
             let low =
@@ -181,8 +181,11 @@ fn compare(expr: &Expr, comparison: Comparison, value: &ScalarValue, schema: &Sc
     if let (true, Some(whole)) = (data_type.is_integer(), integer(value)) {
         // A cast between integers keeps the value; one to a float is seen below.
         let widened = std::ptr::eq(inner, expr) || value.data_type().is_integer();
-        return (widened && fits(whole, &data_type))
-            .then(|| Predicate::Compare(name, comparison, Scalar::Int64(whole)));
+        return (widened && fits(whole, &data_type)).then_some(Predicate::Compare(
+            name,
+            comparison,
+            Scalar::Int64(whole),
+        ));
     }
     if let (true, ScalarValue::Float64(Some(value))) = (data_type.is_integer(), value) {
         return against_float(name, &data_type, comparison, *value);
@@ -246,5 +249,5 @@ fn against_float(name: String, data_type: &DataType, comparison: Comparison, val
         Comparison::Equal | Comparison::NotEqual => return None,
     };
     let whole = rounded as i64;
-    fits(whole, data_type).then(|| Predicate::Compare(name, comparison, Scalar::Int64(whole)))
+    fits(whole, data_type).then_some(Predicate::Compare(name, comparison, Scalar::Int64(whole)))
 }

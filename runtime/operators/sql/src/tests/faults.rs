@@ -106,7 +106,7 @@ fn tables_are_checked_when_columns_are_unknown() {
         shape: Shape::Unknown("-".into()),
         bounded: true,
     };
-    let errors = plan.bind(&[unknown]).err().expect("no such table").into_vec();
+    let errors = plan.bind(&[unknown]).expect_err("no such table").into_vec();
     assert_eq!((errors.len(), errors[0].code()), (1, "RDE0410"));
 }
 

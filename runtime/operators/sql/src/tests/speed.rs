@@ -3,6 +3,7 @@
 use super::*;
 
 #[test]
+#[expect(clippy::disallowed_methods, reason = "the time is shown, not tested")]
 fn a_thousand_queries_share_what_does_not_hang_on_the_query() {
     let input = flights();
     let started = std::time::Instant::now();
