@@ -11,7 +11,7 @@ use rde_core::{Code, Error};
 
 use crate::diagnostics::{Diagnostic, Report};
 use crate::scalar::character_map;
-use crate::source::{Sources, Span, narrow};
+use crate::source::{Source, Sources, Span};
 use crate::tree::{Data, Node, Scalar};
 
 /// Where everything stands: the sources of a configuration and its tree.
@@ -123,25 +123,43 @@ impl Places {
     }
 }
 
-/// Returns the place of some characters of a scalar's value; the scalar's start for those a variable stands for.
-pub(crate) fn within(sources: &Sources, scalar: &Scalar, characters: Range<usize>) -> Span {
-    place_within(sources, scalar, characters).unwrap_or(scalar.origin)
+/// Where the characters of one scalar stand; made once, asked often.
+pub(crate) struct Characters<'s> {
+    source: Option<&'s Source>,
+    origin: Span,
+    map: Option<Vec<usize>>,
 }
 
-fn place_within(sources: &Sources, scalar: &Scalar, characters: Range<usize>) -> Option<Span> {
-    let source = sources.get(scalar.origin)?;
+impl<'s> Characters<'s> {
+    /// Looks at a scalar whose written text is given: before variables are replaced.
+    pub(crate) fn of(sources: &'s Sources, scalar: &Scalar, written: &str) -> Characters<'s> {
+        let source = sources.get(scalar.origin);
+        let indent = scalar.origin.column.saturating_sub(1) as usize;
+        let map = source
+            .and_then(|source| character_map(source.slice(scalar.origin), scalar.style, indent, written))
+            .filter(|map| !map.is_empty());
+        Characters { source, origin: scalar.origin, map }
+    }
+
+    /// Returns the place of some characters of the written text; the scalar's start if they cannot be told.
+    pub(crate) fn span(&self, written: Range<usize>) -> Span {
+        let (Some(source), Some(map)) = (self.source, &self.map) else { return self.origin };
+        let end_of_text = map.last().copied().unwrap_or_default();
+        let start = map.get(written.start).copied().unwrap_or(end_of_text);
+        let last = written.end.checked_sub(1).filter(|last| *last >= written.start);
+        let end = last.and_then(|last| map.get(last)).map_or(start, |end| end + 1).max(start);
+        let base = self.origin.start as usize;
+        source.span(self.origin.source, base + start..base + end)
+    }
+}
+
+/// Returns the place of some characters of a scalar's value; the scalar's start for those a variable stands for.
+fn within(sources: &Sources, scalar: &Scalar, characters: Range<usize>) -> Span {
     let written = scalar.written.as_ref().map_or(scalar.text.as_str(), |written| written.text.as_str());
-    let first = written_character(scalar, characters.start)?;
+    let Some(first) = written_character(scalar, characters.start) else { return scalar.origin };
     let last = characters.end.checked_sub(1).filter(|last| *last >= characters.start);
-    let last = last.and_then(|last| written_character(scalar, last)).unwrap_or(first);
-    let indent = scalar.origin.column.saturating_sub(1) as usize;
-    let map = character_map(source.slice(scalar.origin), scalar.style, indent, written)?;
-    let start = *map.get(first).or(map.last())?;
-    let end = map.get(last).map_or(start, |end| end + 1).max(start);
-    let base = scalar.origin.start as usize;
-    let mut span = source.span(scalar.origin.source, base + start..base + end);
-    span.end = span.end.max(narrow(base + start));
-    Some(span)
+    let last = last.and_then(|last| written_character(scalar, last)).map_or(first, |last| last + 1);
+    Characters::of(sources, scalar, written).span(first..last.max(first + 1))
 }
 
 /// Returns the character of the written text that a character of the value stands for.

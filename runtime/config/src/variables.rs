@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use crate::diagnostics::Report;
-use crate::places::within;
+use crate::places::Characters;
 use crate::source::{Sources, Span};
 use crate::tree::{Data, Entry, Node, Piece, Scalar, Written, quote};
 use crate::{TEXT_BYTES_MAX, codes, suggest};
@@ -70,8 +70,9 @@ impl Replacer<'_> {
     }
 
     fn scalar(&mut self, scalar: &mut Scalar) -> bool {
-        let (copy, sources) = (scalar.clone(), self.sources);
-        let replaced = self.text(&copy.text, &|range| within(sources, &copy, range));
+        let text = scalar.text.clone();
+        let characters = Characters::of(self.sources, scalar, &text);
+        let replaced = self.text(&text, &|range| characters.span(range));
         if replaced.failed {
             return false;
         }

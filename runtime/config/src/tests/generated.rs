@@ -94,6 +94,27 @@ fn codes_are_unique_and_in_their_range() {
     assert_eq!(ids.len(), count);
 }
 
+/// Scenario: files of the greatest size, made to cost as much as they can.
+/// Guarantees: loading ends; a step whose time grows with the square of the size would take minutes here.
+#[test]
+fn large_texts_are_loaded_or_refused() {
+    for text in [
+        "[".repeat(1_000_000),
+        format!("name: {}", "${A}".repeat(200_000)),
+        format!("name: \"{}\"", "${B}".repeat(100_000)),
+        format!("name: \"{}\"", "${".repeat(500_000)),
+        format!("name: \"{}", "\\x41".repeat(200_000)),
+        (0..40_000).map(|number| format!("k{number}: 1\n")).collect(),
+        format!("a: &a [1]\nb: [{}]\n", "*a,".repeat(30_000)),
+        format!("sources:\n{}", "- id: x\n  k: 1\n".repeat(15_000)),
+        format!("edges: [{}]", "x,".repeat(90_000)),
+        format!("a:\n{}", "\tb: 1\n".repeat(100_000)),
+        "? ".repeat(500_000),
+    ] {
+        fuzz_yaml(text.as_bytes());
+    }
+}
+
 /// Scenario: pieces of YAML in random order, with a fixed seed.
 /// Guarantees: loading never panics, ends, and a file without a specification has a fault.
 #[test]
