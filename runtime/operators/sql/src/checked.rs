@@ -50,7 +50,12 @@ impl Arithmetic {
 
     /// Returns a call of this operation.
     pub fn call(self, arguments: Vec<Expr>) -> Expr {
-        let function = Checked { arithmetic: self, signature: Signature::any(arguments.len(), Volatility::Immutable) };
+        let name = match arguments.as_slice() {
+            [left, right] => format!("{} {} {}", left.schema_name(), self.operator(), right.schema_name()),
+            _ => arguments.iter().map(|only| format!("(- {})", only.schema_name())).collect(),
+        };
+        let signature = Signature::any(arguments.len(), Volatility::Immutable);
+        let function = Checked { arithmetic: self, name, signature };
         Expr::ScalarFunction(ScalarFunction::new_udf(Arc::new(ScalarUDF::from(function)), arguments))
     }
 
@@ -75,6 +80,8 @@ impl Arithmetic {
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Checked {
     arithmetic: Arithmetic,
+    /// As the plain expression would be named; kept, since naming a deep tree anew takes a deep stack.
+    name: String,
     signature: Signature,
 }
 
@@ -88,14 +95,12 @@ impl ScalarUDFImpl for Checked {
         }
     }
 
-    fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        match args {
-            [left, right] => {
-                let (left, right) = (left.schema_name(), right.schema_name());
-                Ok(format!("{left} {} {right}", self.arithmetic.operator()))
-            }
-            _ => Ok(args.iter().map(|only| format!("(- {})", only.schema_name())).collect()),
-        }
+    fn schema_name(&self, _args: &[Expr]) -> Result<String> {
+        Ok(self.name.clone())
+    }
+
+    fn display_name(&self, _args: &[Expr]) -> Result<String> {
+        Ok(self.name.clone())
     }
 
     fn signature(&self) -> &Signature {

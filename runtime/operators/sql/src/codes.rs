@@ -30,7 +30,7 @@ rde_core::codes! {
         "The text of a query has at most 65,536 bytes, so that no query can exhaust the stack or stall `validate`.";
     /// A deeper tree than allowed.
     QUERY_TOO_DEEP = "RDE0408", "query too deep",
-        "An expression, or a chain of unions or joins, has more than 400 operators one upon another. Write \
+        "An expression, or a chain of unions or joins, has more than 128 operators one upon another. Write \
          `x IN (1, 2, 3)` in place of many `OR`s, or split the query over several `sql` operators.";
     /// A table that is no input.
     UNKNOWN_TABLE = "RDE0410", "unknown table",

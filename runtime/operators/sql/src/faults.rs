@@ -43,9 +43,7 @@ pub fn plan_fault(error: &DataFusionError, text: &Text) -> Fault {
     if message.contains("require unique expression names") {
         let name =
             between(&message, "expression \"", "\"").and_then(|name| name.rsplit('.').next()).unwrap_or_default();
-        let error = Error::config(&codes::DUPLICATE_OUTPUT, format!("two output columns are named `{name}`"));
-        let error = error.help(format!("give one of them another name: `{name} AS other`"));
-        return placed(error, text.second_word(name), text, false);
+        return twice(name, text);
     }
     let range = span.or_else(|| quoted_word(&message, text));
     let (code, help): (&'static Code, _) = match root {
@@ -71,25 +69,29 @@ fn schema_fault(schema: &SchemaError, span: Option<Range<usize>>, text: &Text) -
             let error = Error::config(&codes::UNKNOWN_COLUMN, format!("unknown column `{written}`"));
             placed(error.help(column_help(field, valid_fields)), range, text, true)
         }
-        // The planner says the same of `SELECT a, b AS a`: a column and an alias of one name.
-        SchemaError::AmbiguousReference { field } if field.relation.is_none() && text.alias(&field.name).is_some() => {
-            let name = &field.name;
-            let error = Error::config(&codes::DUPLICATE_OUTPUT, format!("two columns are named `{name}`"));
-            placed(error.help("give one of them another name"), text.alias(name), text, true)
-        }
         SchemaError::AmbiguousReference { field } => {
             let own = field.spans().first().and_then(|span| text.plan_span(span));
-            let range = span.or(own).or_else(|| text.word(&field.name));
-            let error =
-                Error::config(&codes::AMBIGUOUS_COLUMN, format!("column `{}` is in several tables", field.name));
-            placed(error.help(format!("write `table.{}`", field.name)), range, text, true)
+            let range = span.or(own);
+            // The planner says the same of `SELECT a, b AS a`: a column and an alias of one name.
+            if range.is_none() || field.relation.is_none() && text.alias(&field.name).is_some() {
+                return twice(&field.name, text);
+            }
+            let message = format!("column `{}` is in several tables", field.name);
+            let error = Error::config(&codes::AMBIGUOUS_COLUMN, message).help(format!("write `table.{}`", field.name));
+            placed(error, range, text, true)
         }
         SchemaError::DuplicateQualifiedField { name, .. } | SchemaError::DuplicateUnqualifiedField { name } => {
-            let range = span.or_else(|| text.word(name));
-            let error = Error::config(&codes::DUPLICATE_OUTPUT, format!("two columns are named `{name}`"));
-            placed(error.help(format!("give one of them another name: `{name} AS other`")), range, text, false)
+            twice(name, text)
         }
     }
+}
+
+/// Two columns of one name: the place is the alias that repeats a name, else the name's second use.
+fn twice(name: &str, text: &Text) -> Fault {
+    let error = Error::config(&codes::DUPLICATE_OUTPUT, format!("two columns are named `{name}`"));
+    let alias = text.alias(name);
+    let local = alias.is_some();
+    placed(error.help("give one of them another name"), alias.or_else(|| text.second_word(name)), text, local)
 }
 
 fn column_help(field: &Column, valid: &[Column]) -> String {

@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DataFusionError};
 use datafusion::datasource::TableType;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, TableSource, cast};
@@ -73,9 +74,10 @@ fn to_plan(statement: &Statement, tables: &[Table]) -> Result<LogicalPlan, DataF
 
 /// Casts what a batch must not carry between operators, string and binary views, and puts names right.
 fn plain_output(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
-    let stays = |field: &Arc<Field>| {
-        plain_type(field.data_type()) == *field.data_type() && output_name(field.name()) == *field.name()
-    };
+    let unnested = unnested_names(&plan);
+    let name = |field: &Arc<Field>| output_name(field.name(), &unnested);
+    let stays =
+        |field: &Arc<Field>| plain_type(field.data_type()) == *field.data_type() && name(field) == *field.name();
     if plan.schema().fields().iter().all(stays) {
         return Ok(plan);
     }
@@ -86,22 +88,58 @@ fn plain_output(plan: LogicalPlan) -> Result<LogicalPlan, DataFusionError> {
             let column = Expr::Column(Column::from((qualifier, field)));
             match plain_type(field.data_type()) {
                 _ if stays(field) => column,
-                plain if plain == *field.data_type() => column.alias(output_name(field.name())),
-                plain => cast(column, plain).alias(output_name(field.name())),
+                plain if plain == *field.data_type() => column.alias(name(field)),
+                plain => cast(column, plain).alias(name(field)),
             }
         })
         .collect();
     LogicalPlanBuilder::from(plan).project(expressions)?.build()
 }
 
-/// An unnested struct gives columns named by its fields, an unnested list without alias one named `unnest(list)`.
-fn output_name(name: &str) -> String {
-    let inner = name.strip_prefix("__unnest_placeholder(").or_else(|| name.strip_prefix("UNNEST("));
-    let Some(inner) = inner else { return name.to_owned() };
-    match inner.rsplit_once(").") {
-        Some((_, field)) => field.to_owned(),
-        None => format!("unnest({})", inner.split(')').next().unwrap_or(inner).rsplit('.').next().unwrap_or(inner)),
+/// The names of columns that `unnest` makes where it has no alias: a struct's are those of its fields, a list's is
+/// `unnest(list)`.
+fn unnested_names(plan: &LogicalPlan) -> HashMap<String, String> {
+    let mut names = HashMap::new();
+    let walked = plan.apply(|node| {
+        if let LogicalPlan::Unnest(unnest) = node {
+            let inputs = unnest.input.schema();
+            let mut fields: HashMap<usize, usize> = HashMap::new();
+            for (field, from) in unnest.schema.fields().iter().zip(&unnest.dependency_indices) {
+                let DataType::Struct(all) = inputs.field(*from).data_type() else { continue };
+                if unnest.struct_type_columns.contains(from) {
+                    let next = fields.entry(*from).or_default();
+                    names.extend(all.get(*next).map(|own| (field.name().clone(), own.name().clone())));
+                    *next += 1;
+                }
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.expect("reading names off a plan cannot fail");
+    let walked = plan.apply(|node| {
+        if let LogicalPlan::Projection(projection) = node {
+            for expr in &projection.expr {
+                let Expr::Alias(alias) = expr else { continue };
+                let Expr::Column(column) = alias.expr.as_ref() else { continue };
+                if let Some(field) = names.get(&column.name).cloned() {
+                    names.insert(alias.name.clone(), field);
+                }
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    });
+    walked.expect("reading names off a plan cannot fail");
+    names
+}
+
+fn output_name(name: &str, unnested: &HashMap<String, String>) -> String {
+    if let Some(field) = unnested.get(name) {
+        return field.clone();
     }
+    let list = name.strip_prefix("__unnest_placeholder(").or_else(|| name.strip_prefix("UNNEST("));
+    let Some(list) = list else { return name.to_owned() };
+    let list = list.split(')').next().unwrap_or(list);
+    format!("unnest({})", list.rsplit('.').next().unwrap_or(list))
 }
 
 fn plain_type(data_type: &DataType) -> DataType {
@@ -123,8 +161,9 @@ fn output_faults(plan: &LogicalPlan, text: &Text) -> Vec<Error> {
         let name = field.name();
         let place = text.word(name).map_or(text.whole(), |range| text.place(range));
         if !seen.insert(name) {
-            let error = Error::config(&codes::DUPLICATE_OUTPUT, format!("two output columns are named `{name}`"));
-            faults.push(error.at(place).help(format!("give one of them another name: `{name} AS other`")));
+            let place = text.alias(name).or_else(|| text.second_word(name)).map_or(place, |range| text.place(range));
+            let error = Error::config(&codes::DUPLICATE_OUTPUT, format!("two columns are named `{name}`"));
+            faults.push(error.at(place).help("give one of them another name"));
         } else if field.data_type().is_null() {
             let error = Error::config(&codes::UNTYPED_OUTPUT, format!("output column `{name}` has no type"));
             faults.push(error.at(place).help("write `CAST(NULL AS type)`"));

@@ -22,7 +22,7 @@ use crate::{QUERY_BYTES_MAX, codes};
 /// Most levels of parentheses and subqueries.
 const DEPTH_MAX: usize = 50;
 /// Most operators one upon another.
-pub const OPERATORS_MAX: usize = 400;
+pub const OPERATORS_MAX: usize = 128;
 /// Endings by which a quoted name in FROM is seen to be a file.
 const FILE_ENDINGS: [&str; 9] = [".csv", ".json", ".jsonl", ".ndjson", ".parquet", ".avro", ".arrow", ".gz", ".zst"];
 

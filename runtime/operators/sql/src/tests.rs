@@ -23,7 +23,6 @@ use crate::Sql;
 mod batches;
 mod faults;
 mod pushdown;
-mod speed;
 mod whole;
 
 /// 2013-01-01 12:00:00 UTC.

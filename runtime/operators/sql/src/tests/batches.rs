@@ -121,6 +121,7 @@ fn unnest_repeats_the_row_and_drops_rows_with_empty_lists() {
     ]);
     let input = ("t", table(vec![("id", ints(&[1, 2, 3, 4])), ("l", Arc::new(lists))]));
     check("SELECT id, unnest(l) AS x FROM t", &[input.clone()], &["1 1", "1 ∅", "4 4"]);
+    assert_eq!(run("SELECT unnest(l) FROM t", &[input.clone()]).columns, ["unnest(l): Int64"]);
     check(
         "SELECT id, unnest(l) AS a, unnest([10, 20]) AS b FROM t WHERE id > 2",
         &[input.clone()],
