@@ -2,6 +2,7 @@
 //!
 //! Invariant: every error that DataFusion can give has a code; what is not known to be the user's is `INTERNAL`.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 
 use arrow::error::ArrowError;
@@ -45,6 +46,9 @@ pub fn plan_fault(error: &DataFusionError, text: &Text) -> Fault {
             between(&message, "expression \"", "\"").and_then(|name| name.rsplit('.').next()).unwrap_or_default();
         return twice(name, text);
     }
+    if let Some(fault) = function_fault(&message, span.clone(), text).or_else(|| group_fault(&message, text)) {
+        return fault;
+    }
     let range = span.or_else(|| quoted_word(&message, text));
     let (code, help): (&'static Code, _) = match root {
         DataFusionError::NotImplemented(_) => (&codes::UNSUPPORTED, "write it another way"),
@@ -52,6 +56,27 @@ pub fn plan_fault(error: &DataFusionError, text: &Text) -> Fault {
         _ => (&codes::PLAN, "look at the types of the inputs with `rde graph`, and add a CAST where they differ"),
     };
     placed(Error::config(code, first_line(&message)).help(help), range, text, false)
+}
+
+/// A function that does not take its arguments' types; DataFusion's message lists every way it could have been called.
+fn function_fault(message: &str, span: Option<Range<usize>>, text: &Text) -> Option<Fault> {
+    let name = between(message, "function '", "'")?;
+    let received = between(message, "but received ", " (")?;
+    let takes: BTreeSet<&str> = message.split(" requires ").skip(1).filter_map(|tail| tail.split(',').next()).collect();
+    let takes: Vec<&str> = takes.into_iter().collect();
+    let message = format!("function `{name}` takes {}, not {received}", takes.join(" or "));
+    let error = Error::config(&codes::PLAN, message).help("add a CAST, or use another function");
+    Some(placed(error, span.or_else(|| text.word(name)), text, true))
+}
+
+/// A column that is neither grouped by nor aggregated.
+fn group_fault(message: &str, text: &Text) -> Option<Fault> {
+    let tail = message.split_once("must appear in the GROUP BY clause")?.0;
+    let name = tail.rsplit('"').nth(1)?.rsplit('.').next()?;
+    let error =
+        Error::config(&codes::PLAN, format!("column `{name}` is neither in GROUP BY nor in an aggregate function"));
+    let error = error.help(format!("add it to GROUP BY, or take one value of each group, for example `max({name})`"));
+    Some(placed(error, text.word(name), text, false))
 }
 
 fn placed(error: Error, range: Option<Range<usize>>, text: &Text, local: bool) -> Fault {
@@ -97,6 +122,9 @@ fn twice(name: &str, text: &Text) -> Fault {
 fn column_help(field: &Column, valid: &[Column]) -> String {
     let in_reach = |column: &&Column| field.relation.is_none() || column.relation == field.relation;
     let names: Vec<&str> = valid.iter().filter(in_reach).map(|column| column.name.as_str()).collect();
+    // NULL stands where an earlier fault was cut out.
+    let names: Vec<&str> =
+        names.into_iter().filter(|name| *name != "NULL").collect::<BTreeSet<_>>().into_iter().collect();
     let names = if names.is_empty() { valid.iter().map(|column| column.name.as_str()).collect() } else { names };
     if let Some(same) = names.iter().find(|name| name.eq_ignore_ascii_case(&field.name)) {
         return format!("names without quotes fold to lower case; write `\"{same}\"`");
@@ -220,5 +248,8 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> Option<&'a str> {
 
 /// A function or column that the message names in quotes, if the query has it as a word.
 fn quoted_word(message: &str, text: &Text) -> Option<Range<usize>> {
-    message.split(['\'', '`', '"']).skip(1).step_by(2).find_map(|name| text.word(name))
+    message.split(['\'', '`', '"']).skip(1).step_by(2).find_map(|name| {
+        let last = name.rsplit('.').next().unwrap_or(name);
+        text.word(last)
+    })
 }

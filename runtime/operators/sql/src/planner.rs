@@ -180,12 +180,18 @@ fn all_faults(query: &Query, tables: &[Table], first: &DataFusionError) -> Vec<E
     }
     let mut faults = Vec::new();
     let mut statement = query.statement.clone();
+    let mut reported = Vec::new();
     while faults.len() < FAULTS_MAX {
         let Some(range) = fault.range.clone() else {
             faults.push(fault.error);
             break;
         };
+        // A place found by its word only can be that of an earlier use.
+        if reported.contains(&range) {
+            break;
+        }
         faults.push(fault.error);
+        reported.push(range.clone());
         let mut cut = Cut { text: &query.text, range, done: false };
         let _flow = VisitMut::visit(&mut statement, &mut cut);
         if !cut.done {

@@ -88,7 +88,14 @@ fn ambiguous_names_and_types_that_do_not_fit_have_places() {
     let query = "SELECT distance, dep_delay + carrier AS x FROM flights";
     let error = first(query);
     assert_eq!(format!("{} {}", error.code(), pointed(query, &error)), "RDE0416 dep_delay + carrier");
-    assert_eq!(first("SELECT carrier, count(*) FROM flights").code(), "RDE0416");
+    let query = "SELECT count(*), carrier FROM flights";
+    let error = first(query);
+    assert_eq!(format!("{} {}", error.code(), pointed(query, &error)), "RDE0416 carrier");
+    let query = "SELECT sum(carrier) AS s, upper(distance) AS u, nope FROM flights";
+    let errors = bind(query, &[flights()], true).err().expect("three faults");
+    let mut found: Vec<String> = errors.iter().map(|error| pointed(query, error)).collect();
+    found.sort_unstable();
+    assert_eq!(found, ["nope", "sum", "upper"], "{errors:?}");
 }
 
 #[test]
