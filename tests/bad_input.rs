@@ -63,7 +63,7 @@ fn check(row: &Row) -> Vec<String> {
         }
     };
     expect(ran.code == Some(row.exit), format!("exit {:?}, expected {}\n{text}", ran.code, row.exit));
-    expect(row.code.is_empty() || text.contains(&format!("[{}]", row.code)), format!("no {} in\n{text}", row.code));
+    expect(row.code.is_empty() || text.contains(&format!("[{}", row.code)), format!("no {} in\n{text}", row.code));
     expect(text.contains(row.place), format!("no place `{}` in\n{text}", row.place));
     expect(row.exit == 0 || text.contains("help:"), format!("no help in\n{text}"));
     expect(!text.contains("panicked"), format!("a panic\n{text}"));

@@ -15,6 +15,7 @@ fn yaml(folder: &Path, text: &str) -> Command {
 const TAIL: &str = "sinks:\n  - id: table\n    parquet: { path: out/table }\nedges:\n  - [rows, table]\n";
 
 /// Returns the rows.
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub fn rows() -> Vec<Row> {
     vec![
         Row {
