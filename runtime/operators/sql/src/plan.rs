@@ -314,7 +314,12 @@ impl Plan for SqlPlan {
     }
 
     fn bind(&mut self, inputs: &[InputShape]) -> Result<Vec<OutputShape>, Faults> {
-        let bound = self.bind_inputs(inputs);
+        // A planner that panics on a query nobody tried is a refusal of that query, not the end of the process.
+        let bound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.bind_inputs(inputs)));
+        let bound = bound.unwrap_or_else(|_| {
+            let error = Error::config(&codes::UNSUPPORTED, "the planner has no answer to this query");
+            Err(vec![error.help("write it another way, and please report it").at(self.query.text.whole())])
+        });
         match bound {
             Ok(shape) => Ok(vec![OutputShape { port: "out".to_owned(), shape }]),
             Err(errors) => {

@@ -7,8 +7,9 @@
 use std::ops::{ControlFlow, Range};
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, Query as Ast, Select, SelectItem, SetExpr, SetOperator, SetQuantifier, Spanned, Statement,
-    TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+    BinaryOperator, Distinct, Expr, GroupByExpr, Ident, LimitClause, ObjectName, Query as Ast, Select, SelectItem,
+    SetExpr, SetOperator, SetQuantifier, Spanned, Statement, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+    visit_expressions,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -310,6 +311,8 @@ impl Visitor for Walk<'_> {
             (!select.distribute_by.is_empty(), "`DISTRIBUTE BY`"),
             (!select.sort_by.is_empty(), "`SORT BY`"),
             (select.value_table_mode.is_some(), "`AS VALUE` or `AS STRUCT`"),
+            // The planner has no answer for it; `first_value(..)` with GROUP BY has.
+            (matches!(select.distinct, Some(Distinct::On(_))), "`DISTINCT ON`"),
         ];
         for (_, what) in refused.into_iter().filter(|(found, _)| *found) {
             self.unsupported(span, what);
@@ -368,7 +371,20 @@ impl Visitor for Walk<'_> {
                     self.needs_whole(format!("aggregate function `{name}`"));
                 }
             }
-            Expr::Exists { .. } | Expr::InSubquery { .. } | Expr::Subquery(_) => self.needs_whole("a subquery"),
+            Expr::Subquery(query) => {
+                self.needs_whole("a subquery");
+                // Of several rows the planner would make a cross join: an answer, and a wrong one.
+                if !gives_one_row(query) {
+                    let message = "a subquery used as a value may give several rows";
+                    let help = "make it one row: an aggregate without GROUP BY, or LIMIT 1; or write a join";
+                    self.fault(&codes::UNSUPPORTED, query.span(), message, help);
+                }
+            }
+            Expr::Exists { .. } | Expr::InSubquery { .. } => self.needs_whole("a subquery"),
+            Expr::BinaryOp { op: BinaryOperator::PGBitwiseShiftLeft | BinaryOperator::PGBitwiseShiftRight, .. } => {
+                // A shift wraps, and integers here never do.
+                self.unsupported(expr.span(), "a shift");
+            }
             _ => {}
         }
         ControlFlow::Continue(())
@@ -381,6 +397,30 @@ impl Visitor for Walk<'_> {
         }
         ControlFlow::Continue(())
     }
+}
+
+/// Returns whether a subquery has one row at most by its form: an aggregate over all its rows, or `LIMIT 1`.
+fn gives_one_row(query: &Ast) -> bool {
+    if let Some(LimitClause::LimitOffset { limit: Some(limit), .. }) = &query.limit_clause
+        && ["0", "1"].contains(&limit.to_string().as_str())
+    {
+        return true;
+    }
+    let SetExpr::Select(select) = query.body.as_ref() else { return false };
+    let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, with) if by.is_empty() && with.is_empty());
+    !grouped && select.projection.iter().any(|item| has_aggregate(item))
+}
+
+fn has_aggregate(item: &SelectItem) -> bool {
+    let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item else { return false };
+    let found = visit_expressions(expr, |expr| match expr {
+        Expr::Function(function) if function.over.is_none() => {
+            let aggregate = Registry::shared().is_aggregate(&function.name.to_string().to_lowercase());
+            if aggregate { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
 }
 
 /// Names each expression without alias by its own text, in every SELECT: the planner's names show its inner types.
