@@ -75,7 +75,7 @@ pub fn python(script: &str, args: &[&str]) -> String {
 pub fn duckdb(query: &str) -> Vec<String> {
     const SCRIPT: &str = "
 import duckdb, json, sys
-duckdb.sql('SET enable_progress_bar = false')
+duckdb.sql(\"SET enable_progress_bar = false; SET TimeZone = 'UTC'\")
 for row in duckdb.sql(sys.argv[1]).fetchall():
     print(json.dumps([value if isinstance(value, (int, float, str, bool, type(None))) else str(value) for value in row]))
 ";

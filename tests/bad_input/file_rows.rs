@@ -57,7 +57,7 @@ fn shapes() -> Vec<Row> {
             place: "*.tsv",
             visible: 0,
         },
-        bad_row("ragged_rows", |folder| file(folder, "a,b\n1,2\n3\n4,5,6\n"), "line 3"),
+        bad_row("ragged_rows", |folder| file(folder, "a,b\n1,2\n3\n4,5,6\n"), "in.csv:3"),
         good(
             "ragged_rows_set_aside",
             |folder| {
@@ -66,7 +66,7 @@ fn shapes() -> Vec<Row> {
             },
             2,
         ),
-        bad_row("wrong_quotes", |folder| file(folder, "a,b\n1,\"x\ny\n"), "line 2"),
+        bad_row("wrong_quotes", |folder| file(folder, "a,b\n1,\"x\ny\n"), "in.csv:2"),
         good("bom_and_crlf", |folder| file(folder, "\u{feff}a,b\r\n1,x\r\n2,y\r\n"), 1),
         good("nul_bytes", |folder| file(folder, "a,b\n1,x\0y\n"), 1),
         good("duplicate_columns", |folder| file(folder, "a,a,b\n1,2,3\n"), 1),
@@ -84,14 +84,14 @@ fn shapes() -> Vec<Row> {
 
 fn values() -> Vec<Row> {
     vec![
-        bad_row("invalid_utf8", |folder| file(folder, b"a,b\n1,x\n2,\xff\xfe\n"), "line 3"),
+        bad_row("invalid_utf8", |folder| file(folder, b"a,b\n1,x\n2,\xff\xfe\n"), "in.csv:3"),
         bad_row(
             "number_out_of_range",
             |folder| {
                 write(&folder.join("in.csv"), "a,b\n1,x\n99999999999999999999,y\n");
                 csv_run(folder, "{ path: in.csv, schema: { a: int64, b: utf8 } }")
             },
-            "line 3",
+            "in.csv:3",
         ),
         bad_row(
             "late_value_of_another_type",
@@ -102,7 +102,7 @@ fn values() -> Vec<Row> {
                 }
                 file(folder, text + "oops,y\n")
             },
-            "line 20482",
+            "in.csv:20482",
         ),
         bad_row(
             "field_of_100_mb",
@@ -112,7 +112,7 @@ fn values() -> Vec<Row> {
                 content.extend(b"\n2,y\n");
                 file(folder, content)
             },
-            "line 2",
+            "in.csv:2",
         ),
     ]
 }

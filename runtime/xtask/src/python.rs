@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::process::{Outcome, cache, run};
 
 /// What the tests compare with.
-pub const TESTS: &[&str] = &["duckdb==1.5.5"];
+pub const TESTS: &[&str] = &["duckdb==1.5.5", "pytz"];
 /// What the benchmarks compare with, beside the tests' packages.
 pub const BENCHES: &[&str] = &["duckdb==1.5.5", "polars==2.1.0", "datafusion==55.0.0", "pyarrow"];
 

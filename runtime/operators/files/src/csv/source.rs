@@ -307,15 +307,18 @@ impl Job {
             data_type: field.data_type().clone(),
             output: *output,
         });
+        let columns: Vec<ColumnPlan> = columns.collect();
+        // Builders are made for whole batches, so thousands of columns want fewer rows: a value has eight bytes or so.
+        let rows_max = self.settings.batch_bytes_max.bytes() / (8 * columns.len().max(1));
         Decoder::new(DecoderOptions {
             delimiter: self.delimiter,
             null_values: self.null_values.clone(),
             fields: names.len(),
-            columns: columns.collect(),
+            columns,
             predicate: self.predicate.clone(),
             file_start,
             header: file_start && self.header,
-            rows_max: self.settings.batch_rows_max,
+            rows_max: self.settings.batch_rows_max.min(rows_max.max(1)),
             bytes_max: self.settings.batch_bytes_max.bytes(),
             row_bytes_max: self.settings.row_bytes_max.bytes(),
         })
