@@ -24,6 +24,9 @@ const ROW_GROUP_ROWS_MAX: usize = 1 << 20;
 /// Bytes of a column's dictionary above which it is written plainly.
 const DICTIONARY_BYTES_MAX: usize = 64 << 10;
 
+/// Columns above which no dictionaries are kept: an empty one takes some 80 KiB, so thousands would take a whole budget.
+const DICTIONARY_COLUMNS_MAX: usize = 512;
+
 /// Writes Parquet.
 pub(super) struct ParquetEncoder<W: Write + Send> {
     writer: ArrowWriter<W>,
@@ -31,7 +34,8 @@ pub(super) struct ParquetEncoder<W: Write + Send> {
 
 impl<W: Write + Send> ParquetEncoder<W> {
     pub(super) fn new(out: W, schema: SchemaRef, compression: Compression) -> Result<ParquetEncoder<W>, EncodeError> {
-        Ok(ParquetEncoder { writer: ArrowWriter::try_new(out, schema, Some(properties(compression)))? })
+        let properties = properties(compression, schema.flattened_fields().len());
+        Ok(ParquetEncoder { writer: ArrowWriter::try_new(out, schema, Some(properties))? })
     }
 }
 
@@ -75,7 +79,7 @@ fn can_write(schema: SchemaRef) -> bool {
     if schema.fields().iter().any(|field| holds_long_interval(field.data_type())) {
         return false;
     }
-    let writer = ArrowWriter::try_new(io::sink(), schema, Some(properties(Compression::UNCOMPRESSED)));
+    let writer = ArrowWriter::try_new(io::sink(), schema, Some(properties(Compression::UNCOMPRESSED, 1)));
     let columns = writer.and_then(ArrowWriter::into_serialized_writer);
     columns.is_ok_and(|(_, factory)| factory.create_column_writers(0).is_ok())
 }
@@ -95,9 +99,10 @@ fn holds_long_interval(data_type: &DataType) -> bool {
     }
 }
 
-fn properties(compression: Compression) -> WriterProperties {
+fn properties(compression: Compression, columns: usize) -> WriterProperties {
     WriterProperties::builder()
         .set_compression(compression)
+        .set_dictionary_enabled(columns <= DICTIONARY_COLUMNS_MAX)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
