@@ -135,11 +135,13 @@ fn columns(pattern: &str) -> String {
     duckdb(&query).join(" ")
 }
 
-/// Cuts the time out of an error row in JSON.
+/// Cuts the time and the number of the batch out of an error row in JSON: the one differs from run to run, the other from
+/// cut to cut.
 fn without_time(line: &str) -> String {
     match serde_json::from_str::<Value>(line) {
         Ok(Value::Object(mut row)) if row.contains_key("attempt") => {
             row.remove("time");
+            row.remove("detail");
             Value::Object(row).to_string()
         }
         _ => line.to_owned(),

@@ -408,7 +408,7 @@ fn gives_one_row(query: &Ast) -> bool {
     }
     let SetExpr::Select(select) = query.body.as_ref() else { return false };
     let grouped = !matches!(&select.group_by, GroupByExpr::Expressions(by, with) if by.is_empty() && with.is_empty());
-    !grouped && select.projection.iter().any(|item| has_aggregate(item))
+    !grouped && select.projection.iter().any(has_aggregate)
 }
 
 fn has_aggregate(item: &SelectItem) -> bool {
