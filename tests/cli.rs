@@ -44,6 +44,7 @@ fn later_commands_and_options_answer_by_name() {
         &["checkpoint", "ls"],
         &["verify", "shown.yaml"],
         &["dlq", "ls"],
+        &["docs", "sink", "iceberg"],
         &["validate", "shown.yaml", "--online"],
     ] {
         let ran = run(temp.path(), args);
@@ -138,6 +139,26 @@ fn secrets_are_never_shown() {
     let all = format!("{}{}{}", ran.stdout, ran.stderr, report(temp.path()));
     assert_eq!(ran.code, Some(2));
     assert!(!all.contains("hunter2"), "{all}");
+}
+
+#[test]
+fn a_secret_never_becomes_the_name_of_a_column() {
+    let temp = folder();
+    write(&temp.path().join("secret"), "hunter2hunter2\n");
+    let query =
+        "transforms:\n  - id: query\n    sql: { query: \"SELECT a, concat(b, '${file:secret}')EXPR FROM rows\" }\n";
+    let pipeline = |alias: &str| {
+        let text = PIPELINE.replace("[rows, shown]", "[rows, query]\n  - [query, shown]");
+        text.replace("sinks:", &format!("{}sinks:", query.replace("EXPR", alias)))
+    };
+    write(&temp.path().join("shown.yaml"), pipeline(""));
+    for command in ["validate", "graph", "run"] {
+        let ran = run(temp.path(), &[command, "shown.yaml"]);
+        let all = format!("{}{}", ran.stdout, ran.stderr);
+        assert_eq!((ran.code, all.contains("RDE0176"), all.contains("hunter2")), (Some(2), true, false), "{all}");
+    }
+    write(&temp.path().join("shown.yaml"), pipeline(" AS salted"));
+    assert_eq!(run(temp.path(), &["run", "shown.yaml"]).stdout, "a,salted\n1,xhunter2hunter2\n2,yhunter2hunter2\n");
 }
 
 /// A pipeline that waits on a FIFO.

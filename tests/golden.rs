@@ -113,7 +113,7 @@ fn rows(pattern: &Path, name: &str) -> Vec<String> {
     let mut lines = Vec::new();
     for file in files_below(folder).into_iter().filter(|file| !file.contains('/') && file.ends_with(&extension)) {
         let text = std::fs::read_to_string(folder.join(file)).expect("an output is UTF-8");
-        lines.extend(text.lines().map(without_time));
+        lines.extend(text.lines().map(comparable));
     }
     if extension == "csv" {
         // One header for all files.
@@ -135,13 +135,16 @@ fn columns(pattern: &str) -> String {
     duckdb(&query).join(" ")
 }
 
-/// Cuts the time and the number of the batch out of an error row in JSON: the one differs from run to run, the other from
-/// cut to cut.
-fn without_time(line: &str) -> String {
+/// Cuts out of an error row in JSON what differs from run to run (its time), from cut to cut (the number of the batch) and
+/// from compiler to compiler (the plugin's hash).
+fn comparable(line: &str) -> String {
     match serde_json::from_str::<Value>(line) {
         Ok(Value::Object(mut row)) if row.contains_key("attempt") => {
             row.remove("time");
             row.remove("detail");
+            if let Some(Value::String(plugin)) = row.get_mut("plugin") {
+                plugin.truncate("sha256:".len());
+            }
             Value::Object(row).to_string()
         }
         _ => line.to_owned(),

@@ -28,7 +28,10 @@ fn main() {
         for file in files {
             let relative = file.strip_prefix(root.join(from)).expect("the walk stays below its root");
             let target = visible(&Path::new(to).join(relative));
-            let entry = writeln!(list, "    ({target:?}, include_str!({:?}), {template}),", file.display().to_string());
+            // Not the path of this checkout: a target folder may serve several.
+            let inside = format!("/{from}/{}", relative.display());
+            let text = format!("include_str!(concat!(env!(\"CARGO_MANIFEST_DIR\"), {inside:?}))");
+            let entry = writeln!(list, "    ({target:?}, {text}, {template}),");
             entry.expect("a string can be written");
         }
     }

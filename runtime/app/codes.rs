@@ -23,4 +23,8 @@ rde_core::codes! {
     PIPELINE_FILE = "RDE0175", "pipeline file not readable",
         "The file given to `rde run`, `validate` or `graph` cannot be read. Check its path and that you may read it; relative paths are relative \
          to the folder you are in.";
+    /// A secret became the name of a column.
+    SECRET_COLUMN = "RDE0176", "secret in a column name",
+        "A value from a secret file is part of a column's name, and names go into files, logs and reports. In SQL an expression without \
+         an alias is named by its own text: give it one with `AS`.";
 }

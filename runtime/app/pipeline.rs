@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rde_config::{ConfigFile, Diagnostic, Loaded, OperatorEntry, Places, Redactor, Resolver};
-use rde_core::{Budget, Kind, Plan, Probe, ProbeMode, Runtime, Settings};
-use rde_engine::{OperatorOptions, Pipeline, PipelineBuilder};
+use rde_core::{Budget, Error, Kind, Plan, Probe, ProbeMode, Runtime, Settings, Shape};
+use rde_engine::{BoundEdge, BoundGraph, OperatorOptions, Pipeline, PipelineBuilder};
 
 use crate::registry::OPERATORS;
 
@@ -77,13 +77,33 @@ async fn bind(loaded: Loaded<'_>, base: PathBuf, mode: ProbeMode, runtime: Runti
     let (pipeline, errors) = builder.build(&probe).await;
     let new = errors.iter().filter(|error| is_news(error, spec.operators_complete, spec.edges_complete));
     faults.extend(new.map(|error| places.locate(error)));
+    faults.extend(secret_columns(pipeline.graph(), &redactor).iter().map(|error| places.locate(error)));
     let faults = rde_config::finish(faults, &redactor);
     Prepared { name: spec.name, pipeline: Some(pipeline), faults, places, redactor }
 }
 
+/// Finds the operators that make a secret the name of a column.
+fn secret_columns(graph: &BoundGraph, redactor: &Redactor) -> Vec<Error> {
+    let named = |edge: &BoundEdge| match &edge.shape {
+        Shape::Known(schema) => schema.fields().iter().any(|field| redactor.redact(field.name()) != *field.name()),
+        Shape::Unknown(_) => false,
+    };
+    if redactor.is_empty() {
+        return Vec::new();
+    }
+    let sends = |index: usize| graph.edges.iter().any(|edge| edge.from.operator == index && named(edge));
+    let receives = |index: usize| graph.edges.iter().any(|edge| edge.to.operator == index && named(edge));
+    let makers = graph.operators.iter().enumerate().filter(|(index, _)| sends(*index) && !receives(*index));
+    let fault = |id: &str| {
+        let error = Error::config(&crate::codes::SECRET_COLUMN, format!("`{id}` makes a secret the name of a column"));
+        error.help("name the expression with `AS`").in_operator(id)
+    };
+    makers.map(|(_, operator)| fault(&operator.id)).collect()
+}
+
 /// Returns whether a fault of the graph says something that the faults of the text do not: an operator or edge that was left
 /// out of the graph, because it could not be read, makes others look unconnected.
-fn is_news(error: &rde_core::Error, operators_complete: bool, edges_complete: bool) -> bool {
+fn is_news(error: &Error, operators_complete: bool, edges_complete: bool) -> bool {
     use rde_engine::codes;
     let of = |codes: &[&rde_core::Code]| codes.iter().any(|code| code.id == error.code());
     if of(&[&codes::BAD_ID, &codes::DUPLICATE_ID]) {
@@ -92,11 +112,16 @@ fn is_news(error: &rde_core::Error, operators_complete: bool, edges_complete: bo
     if of(&[&codes::UNKNOWN_OPERATOR]) {
         return operators_complete;
     }
+    // A table is an edge.
+    let tables = [&rde_sql::codes::UNKNOWN_TABLE, &rde_sql::codes::NO_INPUT];
+    if of(&tables) {
+        return edges_complete;
+    }
     let coverage = [&codes::OUTPUT_WITHOUT_EDGE, &codes::INPUT_WITHOUT_EDGE, &codes::NO_WAY];
     !of(&coverage) || (operators_complete && edges_complete)
 }
 
-fn parse(entry: &OperatorEntry<'_>) -> Result<Option<Box<dyn Plan>>, Vec<rde_core::Error>> {
+fn parse(entry: &OperatorEntry<'_>) -> Result<Option<Box<dyn Plan>>, Vec<Error>> {
     if entry.broken {
         return Ok(None);
     }

@@ -84,6 +84,14 @@ fn shapes() -> Vec<Row> {
 
 fn values() -> Vec<Row> {
     vec![
+        Row {
+            name: "header_that_is_not_utf8",
+            prepare: |folder| file(folder, b"a,caf\xe9\n1,x\n"),
+            exit: 2,
+            code: "RDE0515",
+            place: "in.csv",
+            visible: 0,
+        },
         bad_row("invalid_utf8", |folder| file(folder, b"a,b\n1,x\n2,\xff\xfe\n"), "in.csv:3"),
         bad_row(
             "number_out_of_range",

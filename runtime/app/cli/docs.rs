@@ -1,6 +1,6 @@
 //! `rde schema`, `rde docs`, `rde explain`: printed from the same definitions as the parser.
 
-use rde_core::Kind;
+use rde_core::{Kind, LATER_STAGE};
 
 use super::DocsArgs;
 use super::output::{Exit, Style, note, result};
@@ -28,6 +28,15 @@ pub(super) fn docs(args: &DocsArgs, _style: &Style) -> Exit {
     let Some(name) = args.name.as_deref() else { return result(&rde_config::kinds_text(OPERATORS, Some(kind))) };
     match OPERATORS.iter().find(|spec| spec.kind() == kind && spec.name() == name) {
         Some(spec) => result(&rde_config::operator_text(*spec)),
+        None if rde_config::is_later_kind(kind, name) => {
+            note(&format!(
+                "error[{}]: {}: the {} `{name}`\n  help: `rde docs` lists what this version has\n",
+                LATER_STAGE.id,
+                LATER_STAGE.title,
+                kind.as_str()
+            ));
+            Exit::Usage
+        }
         None => {
             let names: Vec<_> = OPERATORS.iter().filter(|spec| spec.kind() == kind).map(|spec| spec.name()).collect();
             unknown(kind.as_str(), name, &names)

@@ -28,7 +28,7 @@ pub(super) fn run(args: &GraphArgs, style: &Style) -> Exit {
         GraphFormat::Mermaid => mermaid(pipeline.graph()),
         GraphFormat::Dot => dot(pipeline.graph()),
     };
-    let printed = result(&text);
+    let printed = result(&prepared.redactor.redact(&text));
     if prepared.faults.is_empty() { printed } else { Exit::Usage }
 }
 

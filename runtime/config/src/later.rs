@@ -79,7 +79,7 @@ const STORES: [&str; 7] = ["s3://", "s3a://", "gs://", "az://", "azure://", "abf
 pub(crate) const PLUGIN_CONFIG: &str = "/config";
 
 /// Returns whether a kind comes with a later stage.
-pub(crate) fn is_later_kind(kind: Kind, name: &str) -> bool {
+pub fn is_later_kind(kind: Kind, name: &str) -> bool {
     KINDS.contains(&(kind, name))
 }
 

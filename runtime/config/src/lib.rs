@@ -34,6 +34,7 @@ mod view;
 mod tests;
 
 pub use diagnostics::{Diagnostic, FAULTS_MAX, Severity, finish};
+pub use later::is_later_kind;
 pub use load::{ConfigFile, Loaded, fuzz_yaml, load};
 pub use places::Places;
 pub use reference::{kinds_text, operator_text, reference_markdown};

@@ -382,8 +382,13 @@ impl Builder<'_> {
 
 /// Returns an empty plain scalar.
 pub(crate) fn null_node(span: Span) -> Node {
+    text_node("", span)
+}
+
+/// A plain scalar.
+pub(crate) fn text_node(text: &str, span: Span) -> Node {
     let scalar =
-        Scalar { text: String::new(), style: Style::Plain, tag: None, origin: span, written: None, secret: false };
+        Scalar { text: text.to_owned(), style: Style::Plain, tag: None, origin: span, written: None, secret: false };
     Node::new(span, Data::Scalar(scalar))
 }
 

@@ -5,7 +5,7 @@
 //! Invariant: entries of lists are named by `id` or number; nothing is added to a list.
 
 use crate::diagnostics::Report;
-use crate::parse::{Origin, null_node, parse};
+use crate::parse::{Origin, null_node, parse, text_node};
 use crate::source::{Source, Span};
 use crate::tree::{Data, Entry, Key, Node, quote};
 use crate::{codes, suggest};
@@ -23,13 +23,17 @@ struct Step {
 pub(crate) fn apply(root: &mut Node, source: &Source, number: u32, report: &mut Report) {
     let Some((steps, value_at)) = path(source, number, report) else { return };
     let value_text: String = source.text.chars().skip(value_at).collect();
-    let origin = Origin { source: number, offset: value_at };
-    let parsed = parse(&value_text, source, origin, report);
-    if !parsed.complete {
-        return;
-    }
-    let count = source.text.chars().count();
-    let value = parsed.root.unwrap_or_else(|| null_node(source.span(number, value_at..count)));
+    let span = source.span(number, value_at..source.text.chars().count());
+    let value = if value_text == "-" {
+        // YAML reads a list of one null; who writes it means standard input or output.
+        text_node("-", span)
+    } else {
+        let parsed = parse(&value_text, source, Origin { source: number, offset: value_at }, report);
+        if !parsed.complete {
+            return;
+        }
+        parsed.root.unwrap_or_else(|| null_node(span))
+    };
     let mut node = root;
     for step in &steps {
         match descend(node, step, report) {

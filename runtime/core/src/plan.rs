@@ -3,6 +3,7 @@
 //! `parse` and `bind` are pure. `discover` is the one phase that looks at the world before a run and changes nothing.
 //! Nothing changes the world before `open`.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -43,7 +44,7 @@ pub struct Reference {
     /// One sentence.
     pub summary: &'static str,
     /// What a user should know beyond the fields, in Markdown; may be empty.
-    pub notes: &'static str,
+    pub notes: Cow<'static, str>,
     /// JSON Schema (2020-12) of the value below the kind key, made by schemars. A secret has `"writeOnly": true`.
     pub schema: serde_json::Value,
     /// A whole operator entry in YAML, without `id`, for example `csv: { path: data/in.csv }`.
@@ -52,9 +53,13 @@ pub struct Reference {
 
 impl Reference {
     /// Makes the reference of a configuration struct.
-    pub fn of<T: schemars::JsonSchema>(summary: &'static str, notes: &'static str, example: &'static str) -> Reference {
+    pub fn of<T: schemars::JsonSchema>(
+        summary: &'static str,
+        notes: impl Into<Cow<'static, str>>,
+        example: &'static str,
+    ) -> Reference {
         let schema = schemars::schema_for!(T).to_value();
-        Reference { summary, notes, schema, example }
+        Reference { summary, notes: notes.into(), schema, example }
     }
 }
 

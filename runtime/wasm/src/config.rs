@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rde_core::{ByteSize, Error, Period, Place};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::codes;
@@ -51,7 +51,7 @@ pub struct LimitsConfig {
 }
 
 /// What happens when a plugin traps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnTrap {
     /// The run fails.
@@ -60,7 +60,7 @@ pub enum OnTrap {
 }
 
 /// What happens when a plugin does not accept a changed schema.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OnSchema {
     /// The run fails.

@@ -13,8 +13,10 @@ use crate::cli::output::{Exit, note};
 use crate::codes;
 
 const TARGET: &str = "wasm32-unknown-unknown";
+/// Flags of the author's own take the place of ours, as they would for cargo.
+const RUSTFLAGS: &str = "CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS";
 /// Vectors of 128 bits are on in the host; loops over columns gain most.
-const RUSTFLAGS: (&str, &str) = ("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_RUSTFLAGS", "-Ctarget-feature=+simd128");
+const SIMD: &str = "-Ctarget-feature=+simd128";
 
 /// Runs the command.
 pub(super) fn run(args: &BuildArgs) -> Result<Exit> {
@@ -53,10 +55,8 @@ fn core_module(dir: &Path) -> Result<PathBuf> {
     let mut cargo = Command::new("cargo");
     cargo.args(["build", "--release", "--target", TARGET, "--message-format", "json-render-diagnostics"]);
     cargo.current_dir(dir).stdout(Stdio::piped());
-    if std::env::var_os(RUSTFLAGS.0).is_none() {
-        cargo.env(RUSTFLAGS.0, RUSTFLAGS.1);
-    }
-    cargo.env_remove("RUSTFLAGS").env("CARGO_TERM_PROGRESS_WHEN", "never");
+    // Encoded flags win over every other source of flags, and may hold blanks.
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(dir).join("\u{1f}")).env("CARGO_TERM_PROGRESS_WHEN", "never");
     let output = cargo.spawn().and_then(std::process::Child::wait_with_output).map_err(|cause| {
         failed("cannot start `cargo`", cause).help("install Rust with rustup; `cargo` must be on the PATH")
     })?;
@@ -72,6 +72,33 @@ fn core_module(dir: &Path) -> Result<PathBuf> {
         let message = format!("cargo made no wasm module in `{}`", dir.display());
         Error::config(&codes::PLUGIN_BUILD, message).help("Cargo.toml needs `[lib]` with `crate-type = [\"cdylib\"]`")
     })
+}
+
+/// Flags for rustc: the author's or ours, and maps that make every path relative to the plugin, so that an artifact neither
+/// tells the folders of its author nor depends on them.
+#[expect(clippy::disallowed_methods, reason = "only app reads the environment, and this is where")]
+fn flags(dir: &Path) -> Vec<String> {
+    let own = std::env::var(RUSTFLAGS).unwrap_or_else(|_| SIMD.to_owned());
+    let mut flags: Vec<String> = own.split_whitespace().map(str::to_owned).collect();
+    let mut map = |from: &Path, to: &str| {
+        if let Some(from) = from.to_str() {
+            flags.push(format!("--remap-path-prefix={from}={to}"));
+        }
+    };
+    if let Ok(dir) = dir.canonicalize() {
+        let folders: Vec<&Path> = dir.ancestors().take_while(|folder| folder.parent().is_some()).collect();
+        // Of several maps that fit, rustc takes the last.
+        for (up, folder) in folders.iter().enumerate().rev() {
+            map(folder, &vec![".."; up].join("/"));
+        }
+    }
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    let cargo = std::env::var_os("CARGO_HOME").map(PathBuf::from).or_else(|| home.map(|home| home.join(".cargo")));
+    if let Some(cargo) = cargo {
+        map(&cargo.join("registry/src"), "registry");
+        map(&cargo.join("git/checkouts"), "git");
+    }
+    flags
 }
 
 fn wasm_of(line: &Value) -> Option<PathBuf> {

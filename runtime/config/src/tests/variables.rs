@@ -114,6 +114,7 @@ fn set_replaces_and_adds_values_by_id_and_number() {
             "transforms.late.sql.query=SELECT 2",
             "transforms.score.wasm.config={ a: [1, two] }",
             "sinks.lake.parquet.properties.\"a.b\"='x'",
+            "sinks.lake.parquet.properties.c=-",
             "edges.0.1=late",
             "sinks.shown.stdout.json=${NONE:true}",
         ],
@@ -125,6 +126,7 @@ fn set_replaces_and_adds_values_by_id_and_number() {
     assert_eq!(spec.operators[1].fields.value["query"], "SELECT 2");
     assert_eq!(spec.operators[2].fields.value["config"], json!({"a": [1, "two"]}));
     assert_eq!(spec.operators[3].fields.value["properties"]["a.b"], "x");
+    assert_eq!(spec.operators[3].fields.value["properties"]["c"], "-");
     assert_eq!(spec.operators[4].fields.value["json"], true);
 }
 

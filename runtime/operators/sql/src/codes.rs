@@ -52,7 +52,7 @@ rde_core::codes! {
         "Several tables in reach have a column of this name. Write `table.column`.";
     /// A function that does not exist.
     UNKNOWN_FUNCTION = "RDE0415", "unknown function",
-        "There is no function of this name. The functions are those of DataFusion 54; files, network and environment are \
+        "There is no function of this name. The functions are listed in `rde docs transform sql`; files, network and environment are \
          out of reach of all of them.";
     /// Types that do not fit, and other faults found while planning.
     PLAN = "RDE0416", "query that cannot be planned",

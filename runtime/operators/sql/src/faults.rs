@@ -58,6 +58,20 @@ pub fn plan_fault(error: &DataFusionError, text: &Text) -> Fault {
     placed(Error::config(code, first_line(&message)).help(help), range, text, false)
 }
 
+/// Turns an error of making a planned query ready to run into a refusal of the query. Values are not at hand then, so only a
+/// constant expression that fails is the query's own fault.
+pub fn cannot_run(error: &DataFusionError, text: &Text) -> Error {
+    let (code, message) = row_fault(error);
+    let refused = if is_row(code) {
+        Error::config(code, message).help("the expression fails for every row: correct it")
+    } else {
+        let message = format!("this query can be read but not run: {message}");
+        Error::config(&codes::UNSUPPORTED, message)
+            .help("write it another way; a correlated subquery often becomes a join, and a window function goes into a subquery in FROM")
+    };
+    refused.at(text.whole())
+}
+
 /// A function that does not take its arguments' types; DataFusion's message lists every way it could have been called.
 fn function_fault(message: &str, span: Option<Range<usize>>, text: &Text) -> Option<Fault> {
     let name = between(message, "function '", "'")?;

@@ -3,7 +3,7 @@
 //! The functions are DataFusion's, except those that would wrap, ask the clock or draw unseeded chance.
 //! Invariant: nothing here changes after it is made, so a thousand operators cost one registry.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, LazyLock};
 
 use arrow::datatypes::{DataType, Field, FieldRef, TimeUnit};
@@ -84,6 +84,21 @@ impl Registry {
     /// Returns the same options for an optimizer that goes over a plan once.
     pub fn brief_options(&self) -> &Arc<ConfigOptions> {
         &self.brief
+    }
+
+    /// Returns the functions as a list for the reference.
+    pub fn listed(&self) -> String {
+        let list = |names: Vec<&String>| {
+            let names: BTreeSet<&String> = names.into_iter().collect();
+            names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" ")
+        };
+        let (scalar, aggregate, window) = (self.scalar.keys(), self.aggregate.keys(), self.window.keys());
+        format!(
+            "**Functions.** Per row: {}.\n\nAggregates: {}.\n\nWindow functions, beside the aggregates: {}.\n",
+            list(scalar.collect()),
+            list(aggregate.collect()),
+            list(window.collect()),
+        )
     }
 
     /// Returns the names of all functions.

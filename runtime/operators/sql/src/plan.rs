@@ -12,20 +12,20 @@ use datafusion::logical_expr::LogicalPlan;
 use futures::future::BoxFuture;
 use rde_core::{
     Balance, Columns, Error, Faults, Footprint, InputShape, Inputs, Lanes, OpenContext, Operator, OutputShape, Plan,
-    Probe, Result, Shape, Traits, Transform, Wanted,
+    Probe, Random, Result, Shape, Traits, Transform, Wanted,
 };
 
 use crate::batch::SqlBatches;
 use crate::codes;
 use crate::fallible::guard;
-use crate::faults::plan_fault;
+use crate::faults::{cannot_run, plan_fault};
 use crate::place::{list, nearest};
 use crate::planner;
 use crate::pushdown;
 use crate::query::Query;
 use crate::run_values::{self, RunValues};
 use crate::steps::{Compiled, is_one_to_one, needs_whole};
-use crate::whole::SqlWhole;
+use crate::whole::{self, SqlWhole};
 
 /// One input of a query.
 #[derive(Clone, Debug)]
@@ -89,6 +89,7 @@ impl Bound {
         let tables = self.tables();
         let plan = planner::plan(&self.query, &tables)?;
         self.whole = needs_whole(&plan);
+        rehearse(&plan, self.whole.is_some(), &tables).map_err(|error| vec![cannot_run(&error, &self.query.text)])?;
         for input in &mut self.inputs {
             input.planned = input.actual.clone();
             input.columns = Columns::All;
@@ -157,6 +158,13 @@ impl Bound {
     pub fn output(&self) -> Option<SchemaRef> {
         self.plan.as_ref().map(|plan| Arc::new(plan.schema().as_arrow().clone()))
     }
+}
+
+/// Goes through everything that `open` will do with a plan, so that a query that cannot be run is refused by `validate`.
+fn rehearse(plan: &LogicalPlan, whole: bool, tables: &[planner::Table]) -> datafusion::common::Result<()> {
+    let values = RunValues { started_micros: 0, random: Random::seeded(0) };
+    let plan = run_values::bind(plan.clone(), &values)?;
+    if whole { whole::rehearse(plan) } else { Compiled::new(&guard(plan)?, tables).map(drop) }
 }
 
 /// Whether two schemas have the same columns in the same order.

@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::codes;
+use crate::functions::Registry;
 use crate::plan::SqlPlan;
 use crate::query::Query;
 
@@ -37,7 +38,7 @@ impl OperatorSpec for Sql {
     fn reference(&self) -> Reference {
         Reference::of::<Config>(
             "Runs one SELECT over the operators that send to it.",
-            include_str!("notes.md"),
+            format!("{}\n{}", include_str!("notes.md"), Registry::shared().listed()),
             "sql: { query: \"SELECT carrier, dep_delay FROM flights WHERE dep_delay > 15\" }",
         )
     }

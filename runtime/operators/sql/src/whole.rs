@@ -13,6 +13,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::Result as PlanResult;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::DefaultTableSource;
+use datafusion::datasource::empty::EmptyTable;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::config::SessionConfig;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
@@ -22,6 +23,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{Optimizer, OptimizerContext};
 use datafusion::physical_plan::execute_stream;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
+use futures::FutureExt;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use rde_core::{AsyncTransform, BatchStream, Budget, Error, OpenContext, Produced, Result};
 
@@ -177,21 +179,11 @@ impl Run {
 
     /// Puts the inputs into the plan's table scans and optimizes it.
     fn optimized(&self) -> PlanResult<LogicalPlan> {
-        let plan = self.plan.clone().transform_up_with_subqueries(|node| match node {
-            LogicalPlan::TableScan(mut scan) => {
-                let found = self.inputs.iter().find(|(name, _)| name == scan.table_name.table());
-                if let Some((_, input)) = found {
-                    let provider: Arc<dyn TableProvider> = Arc::new(InputTable(Arc::clone(input)));
-                    scan.source = Arc::new(DefaultTableSource::new(provider));
-                    scan.filters.clear();
-                }
-                Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
-            }
-            other => Ok(Transformed::no(other)),
-        })?;
-        let options = Arc::new(self.machine.config(true).options().as_ref().clone());
-        let context = OptimizerContext::new_with_config_options(options).without_query_execution_start_time();
-        Optimizer::new().optimize(plan.data, &context, |_, _| {})
+        let table = |name: &str, _: &SchemaRef| {
+            let found = self.inputs.iter().find(|(input, _)| input == name);
+            found.map(|(_, input)| Arc::new(InputTable(Arc::clone(input))) as Arc<dyn TableProvider>)
+        };
+        optimize(self.plan.clone(), &self.machine.config(true), table)
     }
 
     fn session(&self, hash_join: bool) -> SessionState {
@@ -200,6 +192,39 @@ impl Run {
             .with_runtime_env(Arc::clone(&self.env))
             .build()
     }
+}
+
+/// Plans a query to the end over empty inputs, so that what cannot be run is known before the run.
+pub fn rehearse(plan: LogicalPlan) -> PlanResult<()> {
+    let config = SessionConfig::from(Registry::shared().options().as_ref().clone());
+    let empty =
+        |_: &str, schema: &SchemaRef| Some(Arc::new(EmptyTable::new(Arc::clone(schema))) as Arc<dyn TableProvider>);
+    let plan = guard(optimize(plan, &config, empty)?)?;
+    let state = SessionStateBuilder::new().with_config(config).build();
+    // Over empty tables nothing is waited for.
+    let planned = DefaultPhysicalPlanner::default().create_physical_plan(&plan, &state).now_or_never();
+    planned.map_or(Ok(()), |planned| planned.map(drop))
+}
+
+/// Puts tables into the scans of a plan, where `table` has one, and optimizes it.
+fn optimize(
+    plan: LogicalPlan,
+    config: &SessionConfig,
+    table: impl Fn(&str, &SchemaRef) -> Option<Arc<dyn TableProvider>>,
+) -> PlanResult<LogicalPlan> {
+    let plan = plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::TableScan(mut scan) => {
+            if let Some(provider) = table(scan.table_name.table(), &scan.source.schema()) {
+                scan.source = Arc::new(DefaultTableSource::new(provider));
+                scan.filters.clear();
+            }
+            Ok(Transformed::yes(LogicalPlan::TableScan(scan)))
+        }
+        other => Ok(Transformed::no(other)),
+    })?;
+    let options = Arc::new(config.options().as_ref().clone());
+    let context = OptimizerContext::new_with_config_options(options).without_query_execution_start_time();
+    Optimizer::new().optimize(plan.data, &context, |_, _| {})
 }
 
 fn contains_join(plan: &LogicalPlan) -> PlanResult<bool> {

@@ -217,7 +217,7 @@ impl Sampler {
             return Ok(());
         };
         self.returns = memchr::memchr(b'\n', text).is_none() && first.iter().any(|field| field.contains(&b'\r'));
-        self.sample.names = names(&first, self.options.header);
+        self.sample.names = names(&first, self.options.header)?;
         self.sample.seen = vec![Seen::default(); first.len()];
         let text = std::mem::take(text);
         let (delimiter, row_bytes_max) = (self.options.delimiter, self.options.row_bytes_max);
@@ -304,14 +304,15 @@ pub fn compare_names(file: usize, expected: &[String], names: &[String]) -> Resu
 }
 
 /// Names the columns: as in the header without blanks around, an empty one `column<N>`, a repeated one with `_1`, `_2` behind it.
-fn names(first: &[Vec<u8>], header: bool) -> Vec<String> {
+fn names(first: &[Vec<u8>], header: bool) -> Result<Vec<String>> {
     let mut used: HashMap<String, u64> = HashMap::new();
     let mut names = Vec::with_capacity(first.len());
     for (idx, field) in first.iter().enumerate() {
-        let mut name = String::from_utf8_lossy(field.trim_ascii()).into_owned();
-        if name.is_empty() || !header {
-            name = format!("column{idx}");
-        }
+        let mut name = match std::str::from_utf8(field.trim_ascii()) {
+            Ok(name) if header && !name.is_empty() => name.to_owned(),
+            Err(_) if header => return Err(header_encoding(idx, field)),
+            _ => format!("column{idx}"),
+        };
         while let Some(count) = used.get_mut(&name) {
             *count += 1;
             name = format!("{name}_{count}");
@@ -319,7 +320,12 @@ fn names(first: &[Vec<u8>], header: bool) -> Vec<String> {
         used.insert(name.clone(), 0);
         names.push(name);
     }
-    names
+    Ok(names)
+}
+
+fn header_encoding(idx: usize, name: &[u8]) -> Error {
+    let message = format!("line 1: the name of column {} is not UTF-8: {}", idx + 1, name.escape_ascii());
+    Error::config(&codes::INVALID_UTF8, message).help("convert the file, for example with `iconv -f latin1 -t utf8`")
 }
 
 #[cfg(test)]

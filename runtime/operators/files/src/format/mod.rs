@@ -8,6 +8,7 @@ mod cells;
 mod csv;
 mod json;
 mod parquet;
+mod parquet_by_column;
 mod table;
 
 use std::io::{self, Write};
@@ -39,6 +40,15 @@ pub(crate) struct CsvFormat {
     pub(crate) header: bool,
     pub(crate) delimiter: u8,
     pub(crate) null_value: String,
+}
+
+/// What an output is among others.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Begin {
+    /// It goes on after an earlier one, and has its header already.
+    pub(crate) continued: bool,
+    /// Many are open at a time, so each must hold little.
+    pub(crate) one_of_many: bool,
 }
 
 /// Writes batches of one schema to `W`.
@@ -111,20 +121,18 @@ impl FileFormat {
         }
     }
 
-    /// Begins an output. A continued one has its header already.
+    /// Begins an output.
     pub(crate) fn begin<W: Write + Send + 'static>(
         &self,
         out: W,
         schema: &SchemaRef,
-        continued: bool,
+        begin: Begin,
     ) -> Result<Box<dyn Encoder<W>>, EncodeError> {
         Ok(match self {
-            FileFormat::Parquet(compression) => {
-                Box::new(parquet::ParquetEncoder::new(out, schema.clone(), *compression)?)
-            }
-            FileFormat::Csv(format) => Box::new(csv::CsvEncoder::new(out, schema, format.clone(), continued)),
+            FileFormat::Parquet(compression) => parquet::begin(out, schema.clone(), *compression, begin)?,
+            FileFormat::Csv(format) => Box::new(csv::CsvEncoder::new(out, schema, format.clone(), begin.continued)),
             FileFormat::Json => Box::new(json::JsonEncoder::new(out)),
-            FileFormat::Table => Box::new(table::TableEncoder::new(out, schema.clone(), continued)),
+            FileFormat::Table => Box::new(table::TableEncoder::new(out, schema.clone(), begin.continued)),
         })
     }
 }

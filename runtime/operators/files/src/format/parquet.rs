@@ -13,7 +13,8 @@ use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
-use super::{EncodeError, Encoder};
+use super::parquet_by_column::ByColumnEncoder;
+use super::{Begin, EncodeError, Encoder};
 
 /// Encoded bytes at which a row group ends.
 const ROW_GROUP_BYTES_MAX: usize = 32 << 20;
@@ -24,19 +25,26 @@ const ROW_GROUP_ROWS_MAX: usize = 1 << 20;
 /// Bytes of a column's dictionary above which it is written plainly.
 const DICTIONARY_BYTES_MAX: usize = 64 << 10;
 
-/// Columns above which no dictionaries are kept: an empty one takes some 80 KiB, so thousands would take a whole budget.
-const DICTIONARY_COLUMNS_MAX: usize = 512;
+/// Columns above which a row group is encoded column by column: the writers of all columns would take too much memory.
+const OPEN_COLUMNS_MAX: usize = 256;
 
 /// Writes Parquet.
-pub(super) struct ParquetEncoder<W: Write + Send> {
+struct ParquetEncoder<W: Write + Send> {
     writer: ArrowWriter<W>,
 }
 
-impl<W: Write + Send> ParquetEncoder<W> {
-    pub(super) fn new(out: W, schema: SchemaRef, compression: Compression) -> Result<ParquetEncoder<W>, EncodeError> {
-        let properties = properties(compression, schema.flattened_fields().len());
-        Ok(ParquetEncoder { writer: ArrowWriter::try_new(out, schema, Some(properties))? })
+/// Begins a file.
+pub(super) fn begin<W: Write + Send + 'static>(
+    out: W,
+    schema: SchemaRef,
+    compression: Compression,
+    begin: Begin,
+) -> Result<Box<dyn Encoder<W>>, EncodeError> {
+    let properties = properties(compression);
+    if begin.one_of_many || schema.flattened_fields().len() > OPEN_COLUMNS_MAX {
+        return Ok(Box::new(ByColumnEncoder::new(out, schema, properties)?));
     }
+    Ok(Box::new(ParquetEncoder { writer: ArrowWriter::try_new(out, schema, Some(properties))? }))
 }
 
 impl<W: Write + Send> Encoder<W> for ParquetEncoder<W> {
@@ -79,7 +87,7 @@ fn can_write(schema: SchemaRef) -> bool {
     if schema.fields().iter().any(|field| holds_long_interval(field.data_type())) {
         return false;
     }
-    let writer = ArrowWriter::try_new(io::sink(), schema, Some(properties(Compression::UNCOMPRESSED, 1)));
+    let writer = ArrowWriter::try_new(io::sink(), schema, Some(properties(Compression::UNCOMPRESSED)));
     let columns = writer.and_then(ArrowWriter::into_serialized_writer);
     columns.is_ok_and(|(_, factory)| factory.create_column_writers(0).is_ok())
 }
@@ -99,10 +107,9 @@ fn holds_long_interval(data_type: &DataType) -> bool {
     }
 }
 
-fn properties(compression: Compression, columns: usize) -> WriterProperties {
+fn properties(compression: Compression) -> WriterProperties {
     WriterProperties::builder()
         .set_compression(compression)
-        .set_dictionary_enabled(columns <= DICTIONARY_COLUMNS_MAX)
         .set_dictionary_page_size_limit(DICTIONARY_BYTES_MAX)
         .set_statistics_enabled(EnabledStatistics::Chunk)
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))

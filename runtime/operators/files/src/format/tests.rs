@@ -4,15 +4,15 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch,
-    StringArray, TimestampMicrosecondArray,
+    StringArray, StructArray, TimestampMicrosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Schema};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::{CsvFormat, FileFormat};
+use super::{Begin, CsvFormat, FileFormat};
 
 fn encode(format: &FileFormat, batches: &[RecordBatch]) -> Vec<u8> {
-    let mut encoder = format.begin(Vec::new(), batches[0].schema_ref(), false).expect("the schema fits");
+    let mut encoder = format.begin(Vec::new(), batches[0].schema_ref(), Begin::default()).expect("the schema fits");
     for batch in batches {
         encoder.write(batch).expect("the batch fits");
     }
@@ -87,7 +87,8 @@ fn a_table_takes_its_widths_from_the_first_batch_and_never_cuts() {
 fn an_output_without_rows_has_its_columns() {
     let schema = Arc::new(Schema::new(vec![Field::new("a b", DataType::Int64, true)]));
     let begin = |format: &FileFormat, continued| {
-        let encoder = format.begin(Vec::new(), &schema, continued).expect("the schema fits");
+        let encoder =
+            format.begin(Vec::new(), &schema, Begin { continued, one_of_many: false }).expect("the schema fits");
         encoder.finish().expect("memory does not fail")
     };
     assert_eq!(begin(&csv(), false), b"a b\n");
@@ -112,10 +113,37 @@ fn parquet_reads_back_as_written() {
 }
 
 #[test]
+fn a_very_wide_file_reads_back_as_written() {
+    let format = FileFormat::Parquet(parquet::basic::Compression::ZSTD(parquet::basic::ZstdLevel::default()));
+    let narrow = every_type();
+    let nested: ArrayRef = Arc::new(StructArray::from(narrow.slice(0, 2)));
+    let mut columns = vec![("nested".to_owned(), nested)];
+    for copy in 0..60 {
+        columns.extend(narrow.columns().iter().enumerate().map(|(n, column)| (format!("c{copy}_{n}"), column.clone())));
+    }
+    let batch = RecordBatch::try_from_iter(columns).expect("columns of two rows");
+    let mut encoder = format.begin(Vec::new(), batch.schema_ref(), Begin::default()).expect("the schema fits");
+    for drained in [false, true, false] {
+        encoder.write(&batch).expect("the batch fits");
+        if drained {
+            encoder.drain().expect("memory does not fail");
+            assert_eq!(encoder.memory(), 0);
+        }
+    }
+    assert!(encoder.size() > encoder.written() && encoder.memory() > 0);
+    let bytes = bytes::Bytes::from(encoder.finish().expect("memory does not fail"));
+    let reader = ParquetRecordBatchReaderBuilder::try_new(bytes).expect("a parquet file");
+    assert_eq!(reader.metadata().num_row_groups(), 2);
+    let rows: Vec<RecordBatch> = reader.build().expect("it opens").collect::<Result<_, _>>().expect("it reads");
+    let expected = arrow::compute::concat_batches(&batch.schema(), [&batch, &batch, &batch]).expect("one schema");
+    assert_eq!(format!("{:?}", rows[0].columns()), format!("{:?}", expected.columns()));
+}
+
+#[test]
 fn a_row_group_ends_before_it_holds_too_much_memory() {
     let format = FileFormat::Parquet(parquet::basic::Compression::UNCOMPRESSED);
     let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, true)]));
-    let mut encoder = format.begin(std::io::sink(), &schema, false).expect("the schema fits");
+    let mut encoder = format.begin(std::io::sink(), &schema, Begin::default()).expect("the schema fits");
     let mut peak = 0;
     for base in 0..40i64 {
         let numbers: Int64Array =

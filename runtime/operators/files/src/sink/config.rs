@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use rde_core::{ByteSize, Error, LATER_STAGE, Place};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::codes;
 use crate::input::url_scheme;
@@ -18,7 +18,7 @@ use crate::input::url_scheme;
 pub(crate) const FILE_SIZE_TARGET: ByteSize = ByteSize::mib(512);
 
 /// What happens when files with the sink's extension are in the target when a run starts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum IfExists {
     /// The run fails and names the remedy.

@@ -24,10 +24,11 @@ use super::staged::StagedFile;
 use super::target::Target;
 use super::token::{StagedEntry, Token};
 use crate::codes;
-use crate::format::{EncodeError, Encoder, FileFormat};
+use crate::format::{Begin, EncodeError, Encoder, FileFormat};
 
-/// Files a lane keeps open at a time; the least recently used is closed first.
-pub(crate) const OPEN_FILES_MAX: usize = 64;
+/// Files that all lanes of a sink keep open at a time; a lane closes its least recently used first. A process may often have
+/// 1,024 open.
+pub(crate) const OPEN_FILES_MAX: usize = 256;
 
 /// Bytes that all lanes of a sink may hold in encoders together, whatever the budget.
 const MEMORY_MAX: usize = 64 << 20;
@@ -190,7 +191,7 @@ impl LaneWriter {
     }
 
     fn begin(&mut self, key: Box<[u8]>, folder: String, schema: &SchemaRef) -> Result<()> {
-        if self.open.len() >= OPEN_FILES_MAX
+        if self.open.len() >= (OPEN_FILES_MAX / self.options.lanes.max(1)).max(1)
             && let Some(oldest) = self.open.iter().min_by_key(|(_, file)| file.used).map(|(key, _)| key.clone())
         {
             self.close(&oldest, &mut Output::new())?;
@@ -203,7 +204,8 @@ impl LaneWriter {
         self.target.disk.create_folders(&self.target.path(&folder)).map_err(failed)?;
         self.begun.push(staged.clone());
         let file = StagedFile::create(&self.target.disk, path.clone()).map_err(failed)?;
-        let encoder = self.options.format.begin(file, schema, false).map_err(|error| encode_error(error, &path))?;
+        let begin = Begin { continued: false, one_of_many: self.divider.is_some() };
+        let encoder = self.options.format.begin(file, schema, begin).map_err(|error| encode_error(error, &path))?;
         self.open
             .insert(key, OpenFile { encoder, staged, folder, number, rows: 0, memory: 0, counted: 0, used: self.uses });
         Ok(())

@@ -17,10 +17,10 @@ use rde_core::{
     SchemaVersion, Shape, Sink, SinkWriter, Traits, Wanted, Written,
 };
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::codes;
-use crate::format::{CsvFormat, Encoder, FileFormat};
+use crate::format::{Begin, CsvFormat, Encoder, FileFormat};
 use crate::sink::{bind_faults, encode_error, schema_changed, single_input};
 use pipe::{Pipe, Shared};
 
@@ -38,7 +38,7 @@ pub struct StdoutConfig {
 }
 
 /// How rows are shown.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StdoutFormat {
     /// Aligned columns, with the widths of the first batch.
@@ -170,7 +170,10 @@ impl StdoutWriter {
 
     fn encoder(&mut self, schema: &SchemaRef) -> Result<&mut Box<dyn Encoder<Shared>>> {
         if self.encoder.is_none() {
-            let encoder = self.format.begin(self.bytes.clone(), schema, self.begun).map_err(failed)?;
+            let encoder = self
+                .format
+                .begin(self.bytes.clone(), schema, Begin { continued: self.begun, one_of_many: false })
+                .map_err(failed)?;
             self.begun = true;
             self.encoder = Some(encoder);
         }

@@ -99,6 +99,21 @@ fn ambiguous_names_and_types_that_do_not_fit_have_places() {
 }
 
 #[test]
+fn a_query_that_can_be_read_but_not_run_is_refused_before_the_run() {
+    for query in [
+        "SELECT carrier FROM flights f WHERE EXISTS (SELECT 1 FROM flights g WHERE g.dep_delay > f.dep_delay + g.distance LIMIT 3)",
+        "SELECT f.carrier, x.d FROM flights f, LATERAL (SELECT dep_delay + f.distance AS d FROM flights LIMIT 1) x",
+        "SELECT carrier FROM flights WHERE row_number() OVER (ORDER BY dep_delay) = 1",
+        "SELECT carrier FROM flights LIMIT -1",
+    ] {
+        let found = bind(query, &[flights()], true).err().unwrap_or_default();
+        let codes: Vec<&str> = found.iter().map(Error::code).collect();
+        assert!(matches!(codes[..], ["RDE0406" | "RDE0416"]), "{query}: {found:?}");
+        assert!(found[0].help_text().is_some(), "{found:?}");
+    }
+}
+
+#[test]
 fn two_inputs_of_one_name_are_a_fault() {
     let errors = bind("SELECT carrier FROM flights", &[flights(), flights()], true).err().expect("one name twice");
     assert_eq!(errors[0].code(), "RDE0412");

@@ -1,0 +1,107 @@
+//! Parquet output that keeps rows as they came and encodes a row group column by column.
+//!
+//! A column writer keeps a dictionary and a compressor, some 200 KiB before the first value. With a thousand columns, or with
+//! files open for a hundred folders, such writers take more than the rows do; here one exists at a time.
+//! Invariant: beside the rows that wait, one column is in memory.
+
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::{ArrowColumnChunk, compute_leaves};
+use parquet::errors::Result;
+use parquet::file::properties::WriterProperties;
+use parquet::file::writer::SerializedFileWriter;
+
+use super::{EncodeError, Encoder};
+
+/// Bytes of waiting rows at which a row group ends.
+const WAITING_BYTES_MAX: usize = 32 << 20;
+
+/// Writes Parquet, one column at a time.
+pub(super) struct ByColumnEncoder<W: Write + Send> {
+    writer: SerializedFileWriter<W>,
+    schema: SchemaRef,
+    properties: WriterProperties,
+    waiting: Vec<RecordBatch>,
+    waiting_bytes: usize,
+    /// Bytes of all rows that were encoded, before they were.
+    encoded: u64,
+}
+
+impl<W: Write + Send> ByColumnEncoder<W> {
+    pub(super) fn new(out: W, schema: SchemaRef, properties: WriterProperties) -> Result<ByColumnEncoder<W>> {
+        let (writer, _) =
+            ArrowWriter::try_new(out, schema.clone(), Some(properties.clone()))?.into_serialized_writer()?;
+        Ok(ByColumnEncoder { writer, schema, properties, waiting: Vec::new(), waiting_bytes: 0, encoded: 0 })
+    }
+
+    fn write_row_group(&mut self) -> Result<()> {
+        if self.waiting.is_empty() {
+            return Ok(());
+        }
+        let mut row_group = self.writer.next_row_group()?;
+        for (column, field) in self.schema.fields().iter().enumerate() {
+            for chunk in encode(field, column, &self.waiting, &self.properties)? {
+                chunk.append_to_row_group(&mut row_group)?;
+            }
+        }
+        row_group.close()?;
+        self.waiting.clear();
+        self.encoded += self.waiting_bytes as u64;
+        self.waiting_bytes = 0;
+        Ok(())
+    }
+}
+
+/// Encodes one column of all waiting batches; a nested one has several chunks.
+fn encode(
+    field: &FieldRef,
+    column: usize,
+    batches: &[RecordBatch],
+    properties: &WriterProperties,
+) -> Result<Vec<ArrowColumnChunk>> {
+    let schema = Arc::new(Schema::new(vec![field.clone()]));
+    let (_, factory) = ArrowWriter::try_new(io::sink(), schema, Some(properties.clone()))?.into_serialized_writer()?;
+    let mut writers = factory.create_column_writers(0)?;
+    for batch in batches {
+        let leaves = compute_leaves(field, batch.column(column))?;
+        writers.iter_mut().zip(&leaves).try_for_each(|(writer, leaf)| writer.write(leaf))?;
+    }
+    writers.into_iter().map(|writer| writer.close()).collect()
+}
+
+impl<W: Write + Send> Encoder<W> for ByColumnEncoder<W> {
+    fn write(&mut self, batch: &RecordBatch) -> std::result::Result<(), EncodeError> {
+        // What waiting keeps alive: of a slice the whole, and of a short batch mostly its arrays themselves.
+        self.waiting_bytes += batch.get_array_memory_size();
+        self.waiting.push(batch.clone());
+        if self.waiting_bytes >= WAITING_BYTES_MAX { self.drain() } else { Ok(()) }
+    }
+
+    fn written(&self) -> u64 {
+        self.writer.bytes_written() as u64
+    }
+
+    fn size(&self) -> u64 {
+        let waiting = self.waiting_bytes as u64;
+        // Until a row group was encoded, its bytes are taken for those of its rows.
+        let estimate = (waiting * self.written()).checked_div(self.encoded).unwrap_or(waiting);
+        self.written() + estimate
+    }
+
+    fn memory(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    fn drain(&mut self) -> std::result::Result<(), EncodeError> {
+        Ok(self.write_row_group()?)
+    }
+
+    fn finish(mut self: Box<Self>) -> std::result::Result<W, EncodeError> {
+        self.write_row_group()?;
+        Ok(self.writer.into_inner()?)
+    }
+}
