@@ -161,6 +161,35 @@ fn a_secret_never_becomes_the_name_of_a_column() {
     assert_eq!(run(temp.path(), &["run", "shown.yaml"]).stdout, "a,salted\n1,xhunter2hunter2\n2,yhunter2hunter2\n");
 }
 
+#[test]
+fn secrets_are_not_in_the_log_either() {
+    let temp = folder();
+    write(&temp.path().join("secret"), "hunter2hunter2\n");
+    let query = "  - id: query\n    sql: { query: \"SELECT CAST(concat(b, '${file:secret}') AS BIGINT) AS n FROM rows\" }\n    on_error: skip\n";
+    let edges = PIPELINE.replace("[rows, shown]", "[rows, query]\n  - [query, shown]");
+    write(&temp.path().join("shown.yaml"), edges.replace("sinks:", &format!("transforms:\n{query}sinks:")));
+    for format in ["text", "json"] {
+        let ran = run(temp.path(), &["run", "shown.yaml", "--log-format", format]);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        assert!(ran.stderr.contains("rows skipped") && !ran.stderr.contains("hunter2"), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_signal_ends_a_run_that_waits_for_its_sample() {
+    let temp = folder();
+    write(&temp.path().join("shown.yaml"), PIPELINE.replace("in.csv", "\"-\""));
+    let mut command = rde();
+    command.current_dir(temp.path()).args(["run", "shown.yaml", "--report", "report.json"]).stdin(Stdio::piped());
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    std::thread::sleep(Duration::from_millis(700));
+    signal(&child, "TERM");
+    let open = child.stdin.take();
+    assert_eq!(child.wait().expect("the run ends").code(), Some(0));
+    assert_eq!(report(temp.path())["status"], "drained");
+    drop(open);
+}
+
 /// A pipeline that waits on a FIFO.
 struct Waiting {
     child: Child,

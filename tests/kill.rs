@@ -18,7 +18,7 @@ sources:
     csv: { path: FLIGHTS, null_values: [\"NA\", \"\"] }
 sinks:
   - id: table
-    parquet: { path: out/table, if_exists: replace, partition_by: [origin], file_size_target: 40KiB }
+    parquet: { path: out/table, if_exists: replace, partition_by: [origin], file_size_target: 16KiB }
 edges:
   - [flights, table]
 ";

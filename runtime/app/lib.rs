@@ -26,6 +26,7 @@
 
 pub mod cli;
 mod codes;
+mod logging;
 mod metrics;
 pub mod pipeline;
 pub mod registry;

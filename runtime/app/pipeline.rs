@@ -6,10 +6,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rde_config::{ConfigFile, Diagnostic, Loaded, OperatorEntry, Places, Redactor, Resolver};
+use rde_config::{ConfigFile, Diagnostic, Loaded, OperatorEntry, PipelineSpec, Places, Redactor, Resolver};
 use rde_core::{Budget, Error, Kind, Plan, Probe, ProbeMode, Runtime, Settings, Shape};
 use rde_engine::{BoundEdge, BoundGraph, OperatorOptions, Pipeline, PipelineBuilder};
 
+use crate::logging;
 use crate::registry::OPERATORS;
 
 /// A pipeline file that was looked at, with all that was found wrong with it.
@@ -37,6 +38,7 @@ pub async fn prepare(path: &Path, sets: &[String], mode: ProbeMode, runtime: Run
     let resolver = Environment { base: base.clone() };
     let file = ConfigFile { name: &name, bytes: &bytes, sets };
     let loaded = rde_config::load(&file, OPERATORS, &resolver);
+    logging::hide(&loaded.redactor);
     if let Some(error) = unreadable {
         let help = "give the path of a pipeline file, for example `rde run pipeline.yaml`";
         let message = format!("cannot read the pipeline file `{name}`: {error}");
@@ -75,7 +77,7 @@ async fn bind(loaded: Loaded<'_>, base: PathBuf, mode: ProbeMode, runtime: Runti
     let budget = Budget::new(spec.settings.memory_max.bytes());
     let probe = Probe { base, mode, runtime, budget };
     let (pipeline, errors) = builder.build(&probe).await;
-    let new = errors.iter().filter(|error| is_news(error, spec.operators_complete, spec.edges_complete));
+    let new = errors.iter().filter(|error| is_news(error, &spec));
     faults.extend(new.map(|error| places.locate(error)));
     faults.extend(secret_columns(pipeline.graph(), &redactor).iter().map(|error| places.locate(error)));
     let faults = rde_config::finish(faults, &redactor);
@@ -103,22 +105,21 @@ fn secret_columns(graph: &BoundGraph, redactor: &Redactor) -> Vec<Error> {
 
 /// Returns whether a fault of the graph says something that the faults of the text do not: an operator or edge that was left
 /// out of the graph, because it could not be read, makes others look unconnected.
-fn is_news(error: &Error, operators_complete: bool, edges_complete: bool) -> bool {
+fn is_news(error: &Error, spec: &PipelineSpec<'_>) -> bool {
     use rde_engine::codes;
     let of = |codes: &[&rde_core::Code]| codes.iter().any(|code| code.id == error.code());
     if of(&[&codes::BAD_ID, &codes::DUPLICATE_ID]) {
         return false;
     }
     if of(&[&codes::UNKNOWN_OPERATOR]) {
-        return operators_complete;
+        return spec.operators_complete;
     }
-    // A table is an edge.
-    let tables = [&rde_sql::codes::UNKNOWN_TABLE, &rde_sql::codes::NO_INPUT];
-    if of(&tables) {
-        return edges_complete;
+    // A table is an edge: where none could be read, every table is unknown.
+    if of(&[&rde_sql::codes::UNKNOWN_TABLE, &rde_sql::codes::NO_INPUT]) {
+        return spec.edges_complete || !spec.edges.is_empty();
     }
     let coverage = [&codes::OUTPUT_WITHOUT_EDGE, &codes::INPUT_WITHOUT_EDGE, &codes::NO_WAY];
-    !of(&coverage) || (operators_complete && edges_complete)
+    !of(&coverage) || (spec.operators_complete && spec.edges_complete)
 }
 
 fn parse(entry: &OperatorEntry<'_>) -> Result<Option<Box<dyn Plan>>, Vec<Error>> {

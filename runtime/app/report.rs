@@ -39,8 +39,17 @@ pub fn of_faults(pipeline: Option<&str>, faults: &[Diagnostic]) -> Value {
         let causes: Vec<_> = faults[1..].iter().map(place_and_message).collect();
         json!({ "code": first.code, "message": place_and_message(first), "operator": first.operator, "kind": "config", "causes": causes })
     });
+    of_no_run(pipeline, "failed", &json!(error))
+}
+
+/// Returns the report of a run that a signal ended before anything was opened.
+pub fn of_nothing() -> Value {
+    of_no_run(None, "drained", &Value::Null)
+}
+
+fn of_no_run(pipeline: Option<&str>, status: &str, error: &Value) -> Value {
     json!({
-        "pipeline": pipeline, "status": "failed", "error": error, "balanced": true, "duration_ms": 0, "rows_per_second": 0,
+        "pipeline": pipeline, "status": status, "error": error, "balanced": true, "duration_ms": 0, "rows_per_second": 0,
         "memory_peak_bytes": resident_peak_bytes(), "operators": [], "edges": [], "schemas": [], "checkpoints": null, "plugins": [],
     })
 }

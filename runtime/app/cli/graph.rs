@@ -10,6 +10,9 @@ use super::{GraphArgs, GraphFormat};
 use crate::pipeline;
 use crate::runtime::Threads;
 
+/// Longer names of columns are cut.
+const NAME_BYTES_MAX: usize = 1024;
+
 /// Runs the command.
 pub(super) fn run(args: &GraphArgs, style: &Style) -> Exit {
     let threads = match Threads::start() {
@@ -95,7 +98,9 @@ fn columns(shape: &Shape) -> Vec<String> {
             .iter()
             .map(|field| {
                 let null = if field.is_nullable() { "" } else { " not null" };
-                format!("{} {}{null}", field.name(), rde_files::type_name(field.data_type()))
+                // Names come from headers and plugins, and may hold what moves a cursor.
+                let name = rde_wasm::shown(field.name(), NAME_BYTES_MAX);
+                format!("{name} {}{null}", rde_files::type_name(field.data_type()))
             })
             .collect(),
     }

@@ -6,7 +6,6 @@
 
 mod docs;
 mod graph;
-mod logging;
 mod output;
 mod plugin;
 mod progress;
@@ -19,6 +18,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use output::Exit;
 use output::Style;
+
+use crate::logging;
 
 /// What `rde --version` prints.
 const VERSION: &str =
@@ -187,7 +188,7 @@ enum GraphFormat {
 pub fn main() -> Exit {
     let cli = Cli::parse();
     let style = Style::from_environment(cli.plain);
-    logging::start(cli.log_format, &style);
+    logging::start(cli.log_format == LogFormat::Json, style.color);
     rde_wasm::Host::install(rde_wasm::HostOptions { cache: cache_dirs(), ticks: rde_wasm::Ticks::default() });
     match cli.command {
         Command::Run(args) => run::run(&args, &style),

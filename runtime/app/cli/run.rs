@@ -6,6 +6,7 @@ use rde_core::{Error, ProbeMode};
 use rde_engine::{PipelineEngine, RunControl, RunReport, Status};
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
 use super::RunArgs;
 use super::output::{Exit, Style, error, exit_of, later, note};
@@ -34,8 +35,14 @@ pub(super) fn run(args: &RunArgs, style: &Style) -> Exit {
 async fn run_on(args: &RunArgs, style: &Style, threads: &Threads) -> Exit {
     // Listening begins before anything is opened, so that no signal ends the process in between.
     let control = RunControl::new();
-    let signals = tokio::spawn(listen(control.clone()));
-    let mut prepared = pipeline::prepare(&args.pipeline, &args.set, ProbeMode::Run, threads.runtime()).await;
+    let (asked, mut stopping) = watch::channel(());
+    let signals = tokio::spawn(listen(control.clone(), asked));
+    // A sample of standard input or a FIFO may never come.
+    let mut prepared = tokio::select! {
+        biased;
+        prepared = pipeline::prepare(&args.pipeline, &args.set, ProbeMode::Run, threads.runtime()) => prepared,
+        _ = stopping.changed() => return stopped_early(args),
+    };
     if !prepared.faults.is_empty() {
         note(&prepared.places.render(&prepared.faults, style.diagnostics()));
         let value = report::of_faults(prepared.name.as_deref(), &prepared.faults);
@@ -60,6 +67,12 @@ async fn run_on(args: &RunArgs, style: &Style, threads: &Threads) -> Exit {
     drop(progress);
     signals.abort();
     finish(&report, &prepared, args.report.as_deref())
+}
+
+/// A signal came while the pipeline was looked at: nothing was opened, so there is nothing to commit.
+fn stopped_early(args: &RunArgs) -> Exit {
+    note("stopped before anything was opened\n");
+    if write_report(args.report.as_deref(), &report::of_nothing()) { Exit::Done } else { Exit::Failed }
 }
 
 fn finish(report: &RunReport, prepared: &Prepared, path: Option<&Path>) -> Exit {
@@ -103,7 +116,7 @@ fn summary(report: &RunReport) -> String {
 }
 
 /// First signal: drain. Second: stop at once.
-async fn listen(control: RunControl) {
+async fn listen(control: RunControl, asked: watch::Sender<()>) {
     let (Ok(mut interrupt), Ok(mut terminate)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
     else {
         return tracing::warn!("signals cannot be listened to");
@@ -119,6 +132,7 @@ async fn listen(control: RunControl) {
         } else {
             note("draining: sources stop, sinks commit; a second signal stops at once\n");
             control.drain();
+            asked.send_replace(());
         }
     }
 }

@@ -315,7 +315,7 @@ impl Checker<'_> {
 
     /// What a plugin sees: secrets are refused. `key` alone is an ordinary word there, so that it hides nothing.
     fn plugin_config(&mut self, node: &Node, pointer: &str) {
-        let is_secret = |name: &str| is_secret_name(name) && !name.to_ascii_lowercase().ends_with("key");
+        let is_secret = |name: &str| is_secret_name(name) && !name.eq_ignore_ascii_case("key");
         note_named(node, pointer, &is_secret, &mut self.secrets);
         self.refuse_files(node);
     }

@@ -129,7 +129,8 @@ pub trait SinkWriter: Send {
     fn schema<'a>(&'a mut self, schema: &'a SchemaVersion) -> BoxFuture<'a, Result<()>>;
     /// Takes a batch; rows it must refuse go to `out` as rejections, written bytes are counted there.
     fn write<'a>(&'a mut self, batch: RecordBatch, out: &'a mut Output) -> BoxFuture<'a, Result<Written>>;
-    /// Makes everything since the last `prepare` durable, not visible. Empty when there is nothing.
+    /// Makes everything since the last `prepare` durable, not visible. Empty when there is nothing; after rows were taken that
+    /// says that their reader went away, and they count as abandoned.
     fn prepare<'a>(&'a mut self, epoch: Epoch, out: &'a mut Output) -> BoxFuture<'a, Result<Vec<Prepared>>>;
     /// Removes what was staged and not prepared; called once when a run fails or is cancelled.
     fn abandon(&mut self) -> BoxFuture<'_, Result<()>>;
@@ -141,7 +142,7 @@ pub trait Committer: Send {
     fn marker(&mut self) -> BoxFuture<'_, Result<Option<Marker>>>;
     /// Makes the work of all lanes visible; idempotent.
     fn commit<'a>(&'a mut self, permit: &'a CommitPermit, commit: &'a Commit) -> BoxFuture<'a, Result<()>>;
-    /// Throws prepared work away; may be repeated.
+    /// Throws prepared work away; may be repeated. What a commit that failed had made visible already stays.
     fn abort<'a>(&'a mut self, prepared: &'a [Prepared]) -> BoxFuture<'a, Result<()>>;
 }
 

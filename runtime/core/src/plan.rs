@@ -144,6 +144,9 @@ pub enum Inputs {
 pub enum Lanes {
     /// One.
     One,
+    /// One, and its rows come out in an order that was asked for (`ORDER BY`). What they pass behind it runs in one lane too,
+    /// until an operator over whole inputs or a merge ends the order: lanes would mix the rows.
+    InOrder,
     /// Any number: it keeps no state between batches.
     Many,
 }
@@ -181,14 +184,19 @@ pub enum PathPattern {
     Folder(PathBuf, Vec<String>),
     /// A glob.
     Glob(String),
+    /// Standard input.
+    Stdin,
 }
 
-/// What a plan touches on local disk, so that an output under an input's glob is found before the run.
+/// What a plan touches on local disk, so that an output under an input's glob, two outputs on one target and two readers of
+/// one pipe are found before the run. `reads` is asked before `discover` too, since that may read a pipe.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Footprint {
     /// What it reads.
     pub reads: Vec<PathPattern>,
-    /// A path that files it makes would have: a single file, or an example of a file in its folder.
+    /// Paths that files it makes would have: a single file, or examples of files in its folder, where a folder `<column>=*`
+    /// stands for every value. `*.<extension>` is the folder as the target of all its files: operators with an equal path
+    /// here write to one target.
     pub writes: Vec<PathBuf>,
 }
 

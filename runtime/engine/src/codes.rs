@@ -56,6 +56,14 @@ rde_core::codes! {
     SAME_TABLE = "RDE0216", "two inputs have one table name",
         "The inputs of a `sql` operator are tables named by the sending operator, `id_port` for an output with a name. The same \
          output twice, or two that come to the same name, cannot be told apart.";
+    /// Two sources read what can be read only once.
+    READ_TWICE = "RDE0217", "two sources read one pipe",
+        "What comes from standard input or a named pipe can be read only once: two readers would tear its rows apart. Read it with \
+         one source, and connect that with everything that takes its rows.";
+    /// Two sinks write to one target.
+    SAME_TARGET = "RDE0218", "two sinks write to one target",
+        "Each sink writes to a folder or file of its own, and holds a lock on it for the whole run. Give one of the two another \
+         `path`, or lead both edges into one sink.";
 
     /// An operator panicked.
     PANIC = "RDE0701", "an operator panicked",

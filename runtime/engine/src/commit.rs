@@ -2,7 +2,7 @@
 //!
 //! Last step of the batch path. Jobs come in order from the coordinator, each with its permit. An unavailable target is
 //! tried again with backoff until a deadline; a commit is idempotent, so an unknown answer is tried again too.
-//! Invariant: nothing is committed without a permit, and aborts come after every commit.
+//! Invariant: nothing is committed without a permit; what was prepared is aborted only once nobody will commit it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -35,6 +35,8 @@ pub(crate) struct CommitLane {
     /// Index of the sink among the operators.
     pub sink: usize,
     pub id: Arc<str>,
+    /// The log outlives the run: a later one tries a failed commit again.
+    pub logged: bool,
 }
 
 impl CommitLane {
@@ -52,14 +54,31 @@ impl CommitLane {
                         Err(error) => {
                             failed = true;
                             self.shared.fail(error.in_operator(&self.id));
+                            self.forget(&commit).await;
                         }
                     }
                 }
-                Some(Job::Commit(..)) => {}
+                Some(Job::Commit(_, commit)) => self.forget(&commit).await,
                 Some(Job::Abort(prepared)) => self.committer.abort(&prepared).await?,
                 Some(Job::Finish) => return Ok(()),
                 None => changed.await,
             }
+        }
+    }
+
+    /// Throws away what a commit that nobody will try again prepared, unless the target shows it: a commit can land and its
+    /// answer be lost. The run has failed already, so what goes wrong here is only logged.
+    async fn forget(&mut self, commit: &Commit) {
+        if self.logged {
+            return;
+        }
+        let aborted = match self.committer.marker().await {
+            Ok(Some(marker)) if marker.id == commit.id => Ok(()),
+            Ok(_) => self.committer.abort(&commit.prepared).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = aborted {
+            tracing::warn!(operator = &*self.id, error = ?error, "what a failed commit prepared stays");
         }
     }
 }

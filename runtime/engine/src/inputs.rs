@@ -7,8 +7,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::compute::concat_batches;
+use arrow::datatypes::SchemaRef;
 use rde_core::{Barrier, Charge, Error, EventTime, Message, SchemaVersion};
 
 use crate::codes;
@@ -50,6 +51,8 @@ pub(crate) enum Gate {
 struct Channel {
     port: usize,
     schema: Option<Arc<SchemaVersion>>,
+    /// Its batches carry another schema, which says the same of nearly everything.
+    relabel: bool,
     barrier: Option<Barrier>,
     watermark: Option<EventTime>,
     idle: bool,
@@ -60,6 +63,8 @@ struct Channel {
 #[derive(Debug)]
 pub(crate) struct Aligner {
     channels: Vec<Channel>,
+    /// The columns that were bound for each port, where they are known.
+    bound: Vec<Option<SchemaRef>>,
     /// The schema that each port's operator heard last.
     heard: Vec<Option<Arc<SchemaVersion>>>,
     watermark: Option<EventTime>,
@@ -72,6 +77,7 @@ impl Aligner {
         let channel = |port: &usize| Channel {
             port: *port,
             schema: None,
+            relabel: false,
             barrier: None,
             watermark: None,
             idle: false,
@@ -79,7 +85,15 @@ impl Aligner {
         };
         let ports = ports_of_channels.iter().max().map_or(0, |most| most + 1);
         let channels = ports_of_channels.iter().map(channel).collect();
-        Aligner { channels, heard: vec![None; ports], watermark: None, idle: false }
+        Aligner { channels, bound: Vec::new(), heard: vec![None; ports], watermark: None, idle: false }
+    }
+
+    /// Puts schemas that differ from the one bound for their port in nullability or metadata alone under that one, so that
+    /// edges which merge do not make the operator hear a change at each turn.
+    #[must_use]
+    pub fn bound_to(mut self, schemas: Vec<Option<SchemaRef>>) -> Aligner {
+        self.bound = schemas;
+        self
     }
 
     /// Takes a message of a channel; adds to `out` what the operator is to hear.
@@ -96,6 +110,7 @@ impl Aligner {
                     Error::internal(&codes::CONTRACT, format!("rows came on input {port} before their schema"))
                 })?;
                 self.hear(port, &schema, out);
+                let batch = if self.channels[index].relabel { relabelled(&batch, &schema)? } else { batch };
                 out.push_back(Incoming::Batch(port, batch, charge.into_iter().collect()));
                 Ok(Gate::Unchanged)
             }
@@ -124,10 +139,22 @@ impl Aligner {
         let port = self.channels[index].port;
         // Edges that merge, and lanes, mostly announce what the operator knows: then they share one version, so that no
         // batch ever compares schemas.
+        let announced = version.schema.clone();
+        let version = self.as_bound(port, version);
         let known = self.heard[port].as_ref().filter(|heard| heard.schema.fields() == version.schema.fields());
         let version = known.cloned().unwrap_or(version);
+        self.channels[index].relabel = announced != version.schema;
         self.channels[index].schema = Some(version.clone());
         self.hear(port, &version, out);
+    }
+
+    fn as_bound(&self, port: usize, version: Arc<SchemaVersion>) -> Arc<SchemaVersion> {
+        match self.bound.get(port).and_then(Option::as_ref) {
+            Some(bound) if *bound != version.schema && holds(bound, &version.schema) => {
+                Arc::new(SchemaVersion { schema: bound.clone(), ..version.as_ref().clone() })
+            }
+            _ => version,
+        }
     }
 
     fn hear(&mut self, port: usize, version: &Arc<SchemaVersion>, out: &mut VecDeque<Incoming>) {
@@ -185,6 +212,23 @@ impl Aligner {
     }
 }
 
+/// Returns whether rows of `narrow` are rows of `wide` as they are.
+fn holds(wide: &SchemaRef, narrow: &SchemaRef) -> bool {
+    let pairs = || wide.fields().iter().zip(narrow.fields());
+    wide.fields().len() == narrow.fields().len()
+        && pairs().all(|(wide, narrow)| wide.name() == narrow.name() && wide.data_type() == narrow.data_type())
+        && pairs().all(|(wide, narrow)| wide.is_nullable() || !narrow.is_nullable())
+}
+
+/// Returns the same columns under the schema that was announced for them.
+fn relabelled(batch: &RecordBatch, version: &SchemaVersion) -> Result<RecordBatch, Error> {
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let columns = batch.columns().to_vec();
+    RecordBatch::try_new_with_options(version.schema.clone(), columns, &options).map_err(|error| {
+        Error::internal(&codes::CONTRACT, "a batch does not fit the schema announced before it").caused_by(error)
+    })
+}
+
 /// The inputs of one lane.
 #[derive(Debug)]
 pub(crate) struct Inputs {
@@ -196,9 +240,9 @@ pub(crate) struct Inputs {
 }
 
 impl Inputs {
-    /// Reads an inbox whose channels lead to these ports.
-    pub fn new(inbox: Arc<Inbox>, ports_of_channels: &[usize], coalesce_bytes: usize) -> Inputs {
-        Inputs { inbox, aligner: Aligner::new(ports_of_channels), ready: VecDeque::new(), coalesce_bytes }
+    /// Reads an inbox through an aligner of its channels.
+    pub fn new(inbox: Arc<Inbox>, aligner: Aligner, coalesce_bytes: usize) -> Inputs {
+        Inputs { inbox, aligner, ready: VecDeque::new(), coalesce_bytes }
     }
 
     /// Returns the next thing to hear, if it is there already.

@@ -202,6 +202,7 @@ impl Run<'_> {
                 jobs: jobs.clone(),
                 sink: operator,
                 id: id.clone(),
+                logged: self.engine.log.is_some(),
             };
             self.shared.spawn(|shared| &shared.committers, (&id, 0), Work::Io, Box::pin(lane.run()));
             let acknowledged = recovered.committed.get(&*id).copied();
@@ -259,14 +260,7 @@ impl Run<'_> {
             .counters
             .get_or_init(|| Arc::new(Counters::new(graph, &lanes, &self.resources, shared.budget.clone())));
         let balanced = balance::check(graph, counters);
-        let mut error = shared.error();
-        if error.is_none() && !balanced.faults.is_empty() {
-            let message = format!("the counts do not balance: {}", balanced.faults.join("; "));
-            let unbalanced =
-                Error::internal(&codes::UNBALANCED, message).help("please report this with the run report");
-            tracing::error!(pipeline = &*shared.pipeline, error = ?unbalanced, "run fails");
-            error = Some(unbalanced);
-        }
+        let error = shared.error().or_else(|| self.unbalanced(&balanced.faults, ended.outcome));
         let status = status(error.as_ref(), ended.outcome, shared.is_reader_gone());
         let live = counters.live();
         let mut operators = live.operators;
@@ -293,6 +287,23 @@ impl Run<'_> {
             resumed_from: ended.resumed_from,
             plugins: counters.plugins(),
         }
+    }
+
+    /// Returns the error of counts that do not balance, which they must only where everything came to its end.
+    fn unbalanced(&self, faults: &[String], outcome: Option<Outcome>) -> Option<Error> {
+        let pipeline = &*self.shared.pipeline;
+        if faults.is_empty() {
+            return None;
+        }
+        let faults = faults.join("; ");
+        if outcome != Some(Outcome::Completed) {
+            tracing::warn!(pipeline, faults, "counts of a run that did not complete do not balance");
+            return None;
+        }
+        let message = format!("the counts do not balance: {faults}");
+        let unbalanced = Error::internal(&codes::UNBALANCED, message).help("please report this with the run report");
+        tracing::error!(pipeline, error = ?unbalanced, "run fails");
+        Some(unbalanced)
     }
 
     fn schemas(&self) -> Vec<SchemaReport> {

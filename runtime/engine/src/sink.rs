@@ -140,11 +140,15 @@ impl SinkLane {
         let written = written.map_err(|error| error.in_operator(&self.counters.id))?;
         self.set_aside().await?;
         if written == Written::ReaderGone {
-            tracing::info!(pipeline = &*self.shared.pipeline, operator = &*self.counters.id, "reader went away");
-            self.gone = true;
-            self.shared.reader_gone();
+            self.reader_gone();
         }
         Ok(())
+    }
+
+    fn reader_gone(&mut self) {
+        tracing::info!(pipeline = &*self.shared.pipeline, operator = &*self.counters.id, "reader went away");
+        self.gone = true;
+        self.shared.reader_gone();
     }
 
     /// Makes what was written durable and reports it.
@@ -157,7 +161,12 @@ impl SinkLane {
         // From here on the rows are the coordinator's, even if the error rows below find no way any more.
         let unprepared = std::mem::take(&mut self.unprepared);
         let (aside, result) = self.reject_staged();
-        let rows = unprepared.saturating_sub(aside);
+        let mut rows = unprepared.saturating_sub(aside);
+        if rows > 0 && prepared.is_empty() {
+            // Rows were taken and nothing stands for them: their reader went away before they reached it.
+            self.unprepared = std::mem::take(&mut rows);
+            self.reader_gone();
+        }
         if let Err(halt) = result {
             self.report(epoch, false, prepared, rows);
             return Err(halt);
@@ -174,6 +183,9 @@ impl SinkLane {
             self.report(barrier.epoch, false, Vec::new(), 0);
         } else {
             let (prepared, rows) = self.prepare(barrier.epoch).await?;
+            if barrier.last && self.gone {
+                self.abandon().await?;
+            }
             self.report(barrier.epoch, false, prepared, rows);
             self.send_errors().await?;
         }
@@ -187,6 +199,9 @@ impl SinkLane {
             self.report(epoch, true, Vec::new(), 0);
         } else {
             let (prepared, rows) = self.prepare(epoch).await?;
+            if self.gone {
+                self.abandon().await?;
+            }
             self.report(epoch, true, prepared, rows);
             self.send_errors().await?;
         }

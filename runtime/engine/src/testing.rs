@@ -171,7 +171,13 @@ impl Plan for TestPlan {
 
 fn columns(shape: &Shape) -> Vec<String> {
     match shape {
-        Shape::Known(schema) => schema.fields().iter().map(|field| field.name().clone()).collect(),
+        Shape::Known(schema) => {
+            let column = |field: &Arc<Field>| match field.is_nullable() {
+                true => field.name().clone(),
+                false => format!("{} not null", field.name()),
+            };
+            schema.fields().iter().map(column).collect()
+        }
         Shape::Unknown(_) => vec!["?".to_owned()],
     }
 }
@@ -187,16 +193,23 @@ pub struct Numbers {
     pub before: Arc<dyn Fn(i64) + Send + Sync>,
     /// Never ends: idle behind the last number.
     pub endless: bool,
+    /// Whether its column may hold nulls.
+    pub nullable: bool,
 }
 
 impl Numbers {
     pub fn new(numbers: Range<i64>) -> Numbers {
         let before: Arc<dyn Fn(i64) + Send + Sync> = Arc::new(|_| {});
-        Numbers { splits: vec![numbers], batch_rows: 10, rejects: |_| false, before, endless: false }
+        Numbers { splits: vec![numbers], batch_rows: 10, rejects: |_| false, before, endless: false, nullable: true }
+    }
+
+    fn schema(&self) -> SchemaRef {
+        let field = schema().field(0).clone().with_nullable(self.nullable);
+        Arc::new(Schema::new(vec![field]))
     }
 
     pub fn plan(self) -> Box<TestPlan> {
-        let mut plan = TestPlan::new(&[], one_output(schema()), Lanes::Many, {
+        let mut plan = TestPlan::new(&[], one_output(self.schema()), Lanes::Many, {
             let numbers = self.clone();
             move |ctx| Ok(Operator::Source((0..ctx.lanes).map(|_| numbers.lane()).collect()))
         });
@@ -236,7 +249,7 @@ impl Source for NumbersLane {
     }
     fn next<'a>(&'a mut self, out: &'a mut Output) -> BoxFuture<'a, Result<Progress>> {
         if !std::mem::replace(&mut self.announced, true) {
-            out.schema(0, schema(), None);
+            out.schema(0, self.numbers.schema(), None);
         }
         let Some((_, range)) = self.left.iter_mut().find(|(_, range)| !range.is_empty()) else {
             let idle = Progress::Idle(Duration::from_millis(5));
@@ -252,7 +265,8 @@ impl Source for NumbersLane {
             let position = format!(r#"{{"path":"in.txt","line":{n}}}"#);
             out.reject(rde_core::Rejected::new("RDE0599", format!("{n} is bad"), payload).positioned(position));
         }
-        out.batch(0, batch(good));
+        let columns = batch(good).columns().to_vec();
+        out.batch(0, RecordBatch::try_new(self.numbers.schema(), columns).expect("no number is null"));
         ready(Ok(Progress::Produced)).boxed()
     }
     fn keep_alive(&mut self) -> BoxFuture<'_, Result<()>> {
@@ -354,7 +368,21 @@ pub struct TargetState {
     /// Numbers of rows of an `errors` output, by code.
     pub codes: Vec<String>,
     pub fail_commit: bool,
+    /// The commit lands, and its answer is lost.
+    pub lose_answer: bool,
     pub reader_gone_at: Option<i64>,
+    /// The schemas that writers were told of.
+    pub schemas: Vec<SchemaRef>,
+    /// The schemas that batches carried, one for each change.
+    pub labels: Vec<SchemaRef>,
+}
+
+impl TargetState {
+    fn label(&mut self, schema: SchemaRef) {
+        if self.labels.last() != Some(&schema) {
+            self.labels.push(schema);
+        }
+    }
 }
 
 impl Target {
@@ -393,10 +421,12 @@ impl Sink for TargetSink {
 }
 
 impl SinkWriter for TargetWriter {
-    fn schema<'a>(&'a mut self, _: &'a SchemaVersion) -> BoxFuture<'a, Result<()>> {
+    fn schema<'a>(&'a mut self, version: &'a SchemaVersion) -> BoxFuture<'a, Result<()>> {
+        self.0.state().schemas.push(version.schema.clone());
         ready(Ok(())).boxed()
     }
     fn write<'a>(&'a mut self, batch: RecordBatch, _: &'a mut Output) -> BoxFuture<'a, Result<Written>> {
+        self.0.state().label(batch.schema());
         if batch.schema().field(0).name() == "pipeline" {
             let codes = batch.column(2).as_string::<i32>();
             self.0.state().codes.extend((0..batch.num_rows()).map(|row| codes.value(row).to_owned()));
@@ -448,6 +478,10 @@ impl Committer for TargetSink {
         }
         target.marker = Some(Marker { id: commit.id, epoch: commit.epoch });
         target.commits.push(commit.clone());
+        if target.lose_answer {
+            let error = rde_core::Error::data(&crate::codes::CONTRACT, "the answer is lost");
+            return ready(Err(error)).boxed();
+        }
         ready(Ok(())).boxed()
     }
     fn abort<'a>(&'a mut self, prepared: &'a [Prepared]) -> BoxFuture<'a, Result<()>> {
@@ -468,6 +502,27 @@ pub fn whole(ports: &[&str]) -> Box<TestPlan> {
         TestPlan::new(ports, one_output(schema()), Lanes::One, |_| Ok(Operator::AsyncTransform(Box::new(ReadsAll))));
     plan.traits = Traits { whole: true, balance: Balance::Free, ..plan.traits };
     Box::new(plan)
+}
+
+/// An operator over one whole input that gives back every batch as it comes, as a join does with the side it does not keep.
+pub fn echo() -> Box<TestPlan> {
+    let open = |_| -> Result<Operator> { Ok(Operator::AsyncTransform(Box::new(Echoes))) };
+    let mut plan = TestPlan::new(&["in"], one_output(schema()), Lanes::One, open);
+    plan.traits = Traits { whole: true, balance: Balance::Free, ..plan.traits };
+    Box::new(plan)
+}
+
+struct Echoes;
+
+impl AsyncTransform for Echoes {
+    fn start(
+        &mut self,
+        mut inputs: Vec<(SchemaRef, rde_core::BatchStream)>,
+    ) -> Result<(SchemaRef, futures::stream::BoxStream<'static, Result<rde_core::Produced>>)> {
+        use futures::stream::{StreamExt, TryStreamExt};
+        let (schema, stream) = inputs.swap_remove(0);
+        Ok((schema, stream.map_ok(rde_core::Produced::Batch).boxed()))
+    }
 }
 
 struct ReadsAll;

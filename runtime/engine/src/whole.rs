@@ -2,10 +2,14 @@
 //!
 //! It reads every input all the time and spools what the operator does not take yet, so a source that feeds two inputs
 //! cannot dead-lock. The operator starts when the schema of every input is known.
-//! Invariant: it completes no epoch before the real end of its inputs; a drain makes it forget everything.
+//! Invariant: it completes no epoch before the real end of its inputs; a drain makes it forget everything, except a batch
+//! that it is sending: that one reaches every edge, so that the counts of a drained run balance too.
 
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 
 use arrow::datatypes::SchemaRef;
 use event_listener::Event;
@@ -58,16 +62,17 @@ impl WholeLane {
     pub async fn run(self) -> Result<(), Halt> {
         let WholeLane { shared, operator, inputs, spools, bound, mut outputs, counters, member } = self;
         outputs.announce_errors().await?;
-        let known = Event::new();
+        let (known, drained) = (Event::new(), AtomicBool::new(false));
         let ended = {
             let read = pin!(read(inputs, &spools, &bound, &counters, &known));
-            let work = pin!(work(operator, &spools, &known, &mut outputs));
+            let work = pin!(work(operator, &spools, &known, &drained, &mut outputs));
             match select(read, work).await {
-                Either::Left((Ok(ReadEnd::Ended), work)) => {
+                Either::Left((end, work)) => {
+                    let end = end?;
+                    drained.store(matches!(end, ReadEnd::Drained(_)), Ordering::Relaxed);
                     work.await?;
-                    ReadEnd::Ended
+                    end
                 }
-                Either::Left((end, _)) => end?,
                 Either::Right((worked, read)) => {
                     worked?;
                     read.await?
@@ -120,14 +125,16 @@ async fn read(
     }
 }
 
-/// Starts the operator and sends its results.
+/// Starts the operator and sends its results, until they end or the inputs are drained.
 async fn work(
     mut operator: Box<dyn AsyncTransform>,
     spools: &[Spool],
     known: &Event,
+    drained: &AtomicBool,
     outputs: &mut Outputs,
 ) -> Result<(), Halt> {
-    let schemas = schemas(spools, known, outputs).await?;
+    let Some(schemas) = unless(drained, schemas(spools, known, outputs)).await else { return Ok(()) };
+    let schemas = schemas?;
     let streams: Vec<(SchemaRef, BatchStream)> =
         schemas.into_iter().zip(spools).map(|(schema, spool)| (schema, spool.stream().boxed())).collect();
     let (schema, mut results) = outputs.timed(|| operator.start(streams))?;
@@ -136,14 +143,15 @@ async fn work(
         // Only the time inside the operator is busy; it mostly waits for its inputs.
         let mut busy = 0;
         let shared = outputs.shared.clone();
-        let next = std::future::poll_fn(|cx| {
+        let next = poll_fn(|cx| {
             let before = shared.nanos();
             let polled = results.poll_next_unpin(cx);
             busy += shared.nanos().saturating_sub(before);
             polled
-        })
-        .await;
+        });
+        let next = unless(drained, next).await;
         outputs.counters.busy_nanos.add(busy);
+        let Some(next) = next else { return Ok(()) };
         match next {
             Some(Ok(Produced::Batch(batch))) if batch.num_rows() == 0 => {}
             Some(Ok(Produced::Batch(batch))) => outputs.batch(0, batch).await?,
@@ -151,6 +159,19 @@ async fn work(
             None => return Ok(()),
         }
     }
+}
+
+/// Waits for something that is given up once the inputs are drained. Nobody is woken for that: the lane polls its work as
+/// soon as it has set the flag.
+async fn unless<T>(drained: &AtomicBool, wait: impl Future<Output = T>) -> Option<T> {
+    let mut wait = pin!(wait);
+    poll_fn(|cx| {
+        if drained.load(Ordering::Relaxed) {
+            return Poll::Ready(None);
+        }
+        wait.as_mut().poll(cx).map(Some)
+    })
+    .await
 }
 
 /// Waits until the schema of every input is known.

@@ -5,14 +5,15 @@
 
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use futures::future::BoxFuture;
-use rde_core::{Epoch, Kind, Shape, Work};
+use rde_core::{Epoch, Kind, Work};
 
 use crate::coordinator::Member;
 use crate::counters::Counters;
 use crate::edge::Inbox;
 use crate::graph::{BoundEdge, BoundGraph, ERRORS};
-use crate::inputs::Inputs;
+use crate::inputs::{Aligner, Inputs};
 use crate::lane::{Lane, Step};
 use crate::open::Opened;
 use crate::outputs::{Outputs, Port};
@@ -248,22 +249,29 @@ impl<'a> Wiring<'a> {
     fn whole(&mut self, operator: usize, whole: Box<dyn rde_core::AsyncTransform>) -> WholeLane {
         let inputs = self.inputs(operator, 0, 0);
         let (outputs, _) = self.outputs(operator, 0);
+        let bound = self.bound(operator);
+        let spools = bound.iter().map(|_| Spool::new(self.shared.spill.clone(), self.layout.edge_bound));
+        WholeLane::new(whole, inputs, spools.collect(), bound, outputs, self.layout.member(operator, 0).0)
+    }
+
+    /// Returns the columns that each input of an operator is bound to.
+    fn bound(&self, operator: usize) -> Vec<Option<SchemaRef>> {
         let ports = 0..self.graph.operators[operator].inputs.len();
-        let bound = ports.clone().map(|port| {
-            let leads = |edge: &&BoundEdge| edge.to.operator == operator && edge.to.index == port;
-            match self.graph.edges.iter().find(leads).map(|edge| &edge.run_shape) {
-                Some(Shape::Known(schema)) => Some(schema.clone()),
-                Some(Shape::Unknown(_)) | None => None,
-            }
-        });
-        let spools = ports.clone().map(|_| Spool::new(self.shared.spill.clone(), self.layout.edge_bound));
-        WholeLane::new(whole, inputs, spools.collect(), bound.collect(), outputs, self.layout.member(operator, 0).0)
+        ports.map(|port| self.graph.run_schema(operator, port)).collect()
+    }
+
+    /// Returns the columns of those inputs where edges merge: only there may schemas differ and fit all the same.
+    fn merged(&self, operator: usize) -> Vec<Option<SchemaRef>> {
+        let leads = |edge: &BoundEdge, port: usize| edge.to.operator == operator && edge.to.index == port;
+        let merges = |port: usize| self.graph.edges.iter().filter(|edge| leads(edge, port)).count() > 1;
+        let bound = self.bound(operator).into_iter().enumerate();
+        bound.map(|(port, schema)| schema.filter(|_| merges(port))).collect()
     }
 
     fn inputs(&mut self, operator: usize, lane: usize, coalesce_bytes: usize) -> Inputs {
         let (inbox, ports) = std::mem::take(&mut self.inboxes[operator][lane]);
         self.shared.watch(&inbox);
-        Inputs::new(inbox, &ports, coalesce_bytes)
+        Inputs::new(inbox, Aligner::new(&ports).bound_to(self.merged(operator)), coalesce_bytes)
     }
 
     fn outputs(&mut self, operator: usize, lane: usize) -> (Outputs, Rejects) {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, RecordBatch};
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use rde_core::{Output, PluginStats};
 use rde_ipc::{Encoder, IpcError};
 
@@ -46,6 +46,8 @@ pub(crate) struct Bounds {
     pub(crate) input_max: usize,
     /// The most that one call may materialise, whatever its input: the pipeline's `memory_max`.
     pub(crate) ceiling: usize,
+    /// Rows above which a batch whose rows take no bytes is published in parts.
+    pub(crate) rows_max: usize,
 }
 
 impl Live {
@@ -68,7 +70,10 @@ impl Live {
     ) -> Result<Crossed, IpcError> {
         let limits = self.instance.state().limits.clone();
         let prepared = match &mut self.encoders[info.input as usize] {
-            Some(encoder) => Some(encoder.prepare(batch)?),
+            Some(encoder) => match encoder.prepare_within(batch, bounds.input_max) {
+                Err(IpcError::TooLarge) => return Ok(Crossed::TooLarge),
+                prepared => Some(prepared?),
+            },
             None => None,
         };
         let len = prepared.as_ref().map_or(0, |prepared| prepared.len());
@@ -132,7 +137,7 @@ impl Live {
         let emitted_rows: usize = made.iter().map(|(_, batch)| batch.num_rows()).sum();
         let filtered = self.balance(phase, cardinality, rows, failed, emitted_rows)?;
         for (output, batch) in made {
-            out.batch(output, batch);
+            stage(output, batch, bounds.rows_max, out);
         }
         out.filtered(filtered as u64);
         self.forget();
@@ -194,6 +199,28 @@ impl Live {
 /// Returns whether a selection is the current batch, unchanged.
 fn forwards(selected: &Selected, plan: &BoundPlan) -> bool {
     matches!(selected.selection, Selection::All) && matches!(plan.outputs[selected.output].origin, Origin::SameAs(_))
+}
+
+/// Stages a batch. One whose rows take no bytes may have very many, and whoever gives them a column takes memory for all of
+/// them at once, so it goes on in parts.
+fn stage(output: usize, batch: RecordBatch, rows_max: usize, out: &mut Output) {
+    let rows = batch.num_rows();
+    if rows <= rows_max || !batch.columns().iter().all(|column| weightless(column.data_type())) {
+        return out.batch(output, batch);
+    }
+    for start in (0..rows).step_by(rows_max.max(1)) {
+        out.batch(output, batch.slice(start, rows_max.max(1).min(rows - start)));
+    }
+}
+
+/// Returns whether a row of this type takes less than a byte.
+fn weightless(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Null | DataType::Boolean | DataType::RunEndEncoded(..) => true,
+        DataType::FixedSizeList(child, _) => weightless(child.data_type()),
+        DataType::Struct(fields) => fields.iter().all(|field| weightless(field.data_type())),
+        _ => false,
+    }
 }
 
 fn add(counter: &AtomicU64, bytes: usize) {

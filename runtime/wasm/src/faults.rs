@@ -20,6 +20,9 @@ pub(crate) const ROW_TOO_LARGE: &str = "row_too_large";
 /// Code of the rows of a batch that the plugin refused as a whole.
 pub(crate) const REJECTED: &str = "rejected";
 
+/// Bytes of a message that every row gets, however many rows there are.
+const COPY_MIN: usize = 128;
+
 /// Checked faults.
 pub(crate) struct RowFaults {
     /// Bit set: the row is good.
@@ -87,22 +90,51 @@ impl RowFaults {
     /// Sets the rows aside.
     pub(crate) fn set_aside(&self, batch: &RecordBatch, context: &Context<'_>, limits: &Limits, out: &mut Output) {
         let detail = context.detail();
+        let mut copies = Copies { left: limits.fault_text_max };
         for fault in &self.faults {
             let code = shown(&fault.code.text, limits.name_max * 2);
             let message = shown(&fault.message.text, limits.text_max);
             for row in &fault.rows {
-                out.reject(context.rejected(code.clone(), message.clone(), batch, *row as usize, &detail));
+                let message = copies.of(&message);
+                out.reject(context.rejected(code.clone(), message, batch, *row as usize, &detail));
             }
+        }
+    }
+}
+
+/// Copies texts for rows that were set aside: one text may go with many rows, and it is the copies that take memory.
+struct Copies {
+    /// Bytes left of `fault_text_max`.
+    left: usize,
+}
+
+impl Copies {
+    /// Returns the whole text while all copies together stay within the limit, and then its beginning.
+    fn of(&mut self, text: &str) -> String {
+        match self.left.checked_sub(text.len()) {
+            Some(left) => {
+                self.left = left;
+                text.to_owned()
+            }
+            None => shown(text, COPY_MIN),
         }
     }
 }
 
 impl Context<'_> {
     /// Sets every row of a batch aside.
-    pub(crate) fn set_all_aside(&self, batch: &RecordBatch, code: &'static str, message: &str, out: &mut Output) {
+    pub(crate) fn set_all_aside(
+        &self,
+        batch: &RecordBatch,
+        code: &'static str,
+        message: &str,
+        limits: &Limits,
+        out: &mut Output,
+    ) {
         let detail = self.detail();
+        let mut copies = Copies { left: limits.fault_text_max };
         for row in 0..batch.num_rows() {
-            out.reject(self.rejected(code.to_owned(), message.to_owned(), batch, row, &detail));
+            out.reject(self.rejected(code.to_owned(), copies.of(message), batch, row, &detail));
         }
     }
 
@@ -121,6 +153,9 @@ impl Context<'_> {
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::{ArrayRef, Int32Array};
+    use rde_core::Staged;
+
     use super::*;
     use crate::abi::Text;
 
@@ -146,6 +181,36 @@ mod tests {
         assert_eq!(check(vec![fault(&[10], "a")], &limits), Err("contract"));
         assert_eq!(check(vec![fault(&[1], "a"), fault(&[1], "b")], &limits), Err("contract"));
         assert_eq!(check(vec![fault(&[1], "")], &limits), Err("contract"));
+    }
+
+    #[test]
+    fn one_text_for_many_rows_is_copied_as_far_as_the_limit_goes() {
+        let ids: ArrayRef = Arc::new(Int32Array::from_iter_values(0..100));
+        let batch = RecordBatch::try_from_iter([("id", ids)]).expect("one column");
+        let limits = Limits { fault_text_max: 2000, ..Limits::default() };
+        let digest: Arc<str> = "sha256:0".into();
+        let context = Context { digest: &digest, batch: 1, seq: 1, attempt: 1 };
+        let lengths = |out: &mut Output| -> Vec<usize> {
+            let (staged, _) = out.take();
+            let length = |staged: Staged| match staged {
+                Staged::Rejected(rejected) => rejected.message.len(),
+                other => panic!("nothing but rows set aside is staged: {other:?}"),
+            };
+            staged.map(length).collect()
+        };
+        let expected: Vec<usize> = std::iter::repeat_n(1000, 2).chain(std::iter::repeat_n(COPY_MIN, 98)).collect();
+        let text = "x".repeat(1000);
+        let mut out = Output::new();
+        context.set_all_aside(&batch, REJECTED, &text, &limits, &mut out);
+        assert_eq!(lengths(&mut out), expected);
+
+        let message = Text { len: text.len(), text };
+        let all = RowFault { rows: (0..100).collect(), message, ..fault(&[], "a") };
+        let Ok(faults) = RowFaults::check(vec![all], 100, &limits) else {
+            panic!("the text itself is within the limit")
+        };
+        faults.set_aside(&batch, &context, &limits, &mut out);
+        assert_eq!(lengths(&mut out), expected);
     }
 
     #[test]

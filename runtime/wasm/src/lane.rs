@@ -49,6 +49,8 @@ pub(crate) struct Shared {
     pub(crate) lanes: usize,
     /// The pipeline's `memory_max`.
     pub(crate) memory_max: usize,
+    /// The pipeline's `batch_rows_max`.
+    pub(crate) rows_max: usize,
     /// The outputs as bound before the run; empty where nobody has bound.
     pub(crate) outputs: Vec<String>,
     /// Numbers of calls, rising over all lanes.
@@ -96,7 +98,7 @@ enum Done {
 
 impl Shared {
     fn bounds(&self) -> Bounds {
-        Bounds { input_max: self.setting.limits.input_bytes(), ceiling: self.memory_max }
+        Bounds { input_max: self.setting.limits.input_bytes(), ceiling: self.memory_max, rows_max: self.rows_max }
     }
 
     fn millis(&self) -> i64 {
@@ -340,7 +342,7 @@ impl Lane {
         let whole = self.shared.description.cuts == Cuts::Whole;
         if trap.class == Class::Output && (batch.num_rows() == 1 || whole) {
             let text = format!("the plugin {}", trap.text);
-            self.context(attempt).set_all_aside(batch, too_large_code(batch), &text, out);
+            self.context(attempt).set_all_aside(batch, too_large_code(batch), &text, &self.shared.setting.limits, out);
             return Ok(Done::Used);
         }
         Err(self.shared.trapped(trap, Some(self.batches)))
@@ -355,7 +357,7 @@ impl Lane {
         }
         let max = crate::limits::size(self.shared.bounds().input_max);
         let text = format!("encoded for the plugin it takes more than {max} (`input_max`)");
-        self.context(attempt).set_all_aside(&batch, too_large_code(&batch), &text, out);
+        self.context(attempt).set_all_aside(&batch, too_large_code(&batch), &text, &self.shared.setting.limits, out);
         Ok(Done::Used)
     }
 
@@ -364,7 +366,7 @@ impl Lane {
             live.forget();
         }
         let text = shown(text, self.shared.setting.limits.text_max);
-        self.context(attempt).set_all_aside(batch, REJECTED, &text, out);
+        self.context(attempt).set_all_aside(batch, REJECTED, &text, &self.shared.setting.limits, out);
         Done::Used
     }
 

@@ -48,5 +48,6 @@ pub use host::{Host, HostOptions};
 pub use limits::{Limits, TICK};
 pub use plan::Wasm;
 pub use runner::{Inspection, PluginRunner, RunnerOptions, inspect};
+pub use text::shown;
 pub use ticker::Ticks;
 pub use world::{API, Surface};

@@ -32,7 +32,7 @@ pub struct Limits {
     pub host_calls_max: u32,
     /// Rows named by one `failure.rows`.
     pub faults_max: usize,
-    /// Bytes of text in one `failure.rows`.
+    /// Bytes of text in one `failure.rows`; and of its copies for the rows of one call, which are cut above it.
     pub fault_text_max: usize,
     /// Attempts of one batch.
     pub retry_max: u32,

@@ -215,6 +215,7 @@ impl WasmPlan {
             incarnation: ctx.incarnation,
             lanes: ctx.lanes,
             memory_max: ctx.settings.memory_max.bytes(),
+            rows_max: ctx.settings.batch_rows_max,
             outputs: outputs.unwrap_or_default(),
             seq: AtomicU64::new(0),
         });
@@ -360,6 +361,7 @@ impl Finding {
             incarnation: Incarnation(0),
             lanes: 1,
             memory_max: usize::MAX,
+            rows_max: usize::MAX,
             outputs: Vec::new(),
             seq: AtomicU64::new(0),
         };

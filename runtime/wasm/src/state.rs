@@ -79,6 +79,8 @@ pub(crate) struct Call {
 pub(crate) struct Memory {
     limits: Arc<Limits>,
     charge: Charge,
+    /// Bytes of the growth that was permitted last.
+    growing: usize,
     /// Why growth was refused last, since the guest only shows `unreachable`.
     pub(crate) refused: Option<(Class, String)>,
 }
@@ -86,7 +88,7 @@ pub(crate) struct Memory {
 impl HostState {
     pub(crate) fn new(limits: Arc<Limits>, budget: Budget, log: CallLog) -> HostState {
         HostState {
-            memory: Memory { limits: limits.clone(), charge: budget.charge(0), refused: None },
+            memory: Memory { limits: limits.clone(), charge: budget.charge(0), growing: 0, refused: None },
             log,
             call: Call::new(),
             plan: None,
@@ -151,9 +153,14 @@ impl Call {
 }
 
 impl ResourceLimiter for Memory {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+    fn memory_growing(&mut self, current: usize, desired: usize, own_max: Option<usize>) -> wasmtime::Result<bool> {
         let more = desired.saturating_sub(current);
         let max = self.limits.memory_max;
+        self.growing = 0;
+        // Growth past the guest's own maximum fails whatever is answered, so it costs nothing and is no refusal of ours.
+        if own_max.is_some_and(|own_max| desired > own_max && own_max <= max) {
+            return Ok(false);
+        }
         if self.charge.bytes().saturating_add(more) > max {
             self.refused = Some((Class::Memory, format!("used more than {}", size(max))));
             return Ok(false);
@@ -163,7 +170,16 @@ impl ResourceLimiter for Memory {
             self.refused = Some((Class::Memory, text.to_owned()));
             return Ok(false);
         }
+        self.growing = more;
         Ok(true)
+    }
+
+    /// Gives back what was permitted and then could not be had. Wasmtime calls this only after such a permission, except for
+    /// pages of one byte, which are off.
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        tracing::debug!(%error, "plugin memory could not grow");
+        self.charge.shrink(std::mem::take(&mut self.growing));
+        Ok(())
     }
 
     fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {

@@ -3,7 +3,7 @@
 //! Invariant: no byte of a guest reaches a log, error, report or terminal except through here.
 
 /// Returns the text with everything that moves a cursor, ends a line or changes direction escaped, cut at `bytes_max`.
-pub(crate) fn shown(text: &str, bytes_max: usize) -> String {
+pub fn shown(text: &str, bytes_max: usize) -> String {
     let mut shown = String::with_capacity(text.len().min(bytes_max));
     for character in text.chars() {
         let before = shown.len();

@@ -9,7 +9,8 @@ pub type Outcome<T = ()> = Result<T, String>;
 
 /// Returns the root of the repository.
 pub fn root() -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    // Asked at run time: a target folder, and this binary in it, may serve several checkouts.
+    let here = std::env::var_os("CARGO_MANIFEST_DIR").map_or_else(|| env!("CARGO_MANIFEST_DIR").into(), PathBuf::from);
     here.ancestors().nth(2).expect("this crate lies two folders below the root").to_owned()
 }
 

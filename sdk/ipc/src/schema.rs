@@ -21,11 +21,13 @@ pub struct SchemaLimits {
     pub fields_max: usize,
     /// Bytes of a name.
     pub name_max: usize,
+    /// Entries of metadata, those of all fields together.
+    pub pairs_max: usize,
 }
 
 impl Default for SchemaLimits {
     fn default() -> Self {
-        SchemaLimits { depth_max: TYPE_DEPTH_MAX, fields_max: usize::MAX, name_max: usize::MAX }
+        SchemaLimits { depth_max: TYPE_DEPTH_MAX, fields_max: usize::MAX, name_max: usize::MAX, pairs_max: usize::MAX }
     }
 }
 
@@ -43,8 +45,12 @@ impl Schema {
         }
         // Tables may be shared, so that a short message could unfold without end. An honest one has at least 16 bytes for
         // each field, and its texts only once.
-        let mut parser =
-            Parser { limits, fields_left: limits.fields_max.min(message.len() / 16), text_left: message.len() };
+        let mut parser = Parser {
+            limits,
+            fields_left: limits.fields_max.min(message.len() / 16),
+            pairs_left: limits.pairs_max,
+            text_left: message.len(),
+        };
         let fields = envelope.header.vector(1, 4)?.unwrap_or(Vector::EMPTY);
         let fields = parser.fields(fields, 1)?;
         Ok(Schema { fields })
@@ -67,6 +73,7 @@ impl Schema {
 struct Parser {
     limits: SchemaLimits,
     fields_left: usize,
+    pairs_left: usize,
     text_left: usize,
 }
 
@@ -99,6 +106,8 @@ impl Parser {
     }
 
     fn pairs(&mut self, vector: Vector<'_>) -> Result<Vec<(String, String)>, IpcError> {
+        let left = self.pairs_left.checked_sub(vector.len());
+        self.pairs_left = left.ok_or(IpcError::Metadata { fault: "it has too many entries of field metadata" })?;
         // Each pair takes its entry of the vector and counts against the text, so that it cannot be repeated for nothing.
         (0..vector.len())
             .map(|index| {
@@ -121,7 +130,7 @@ impl Parser {
         Ok(())
     }
 
-    fn data_type(&self, name: &str, kind: u8, t: Table<'_>, children: Vec<Field>) -> Result<DataType, IpcError> {
+    fn data_type(&mut self, name: &str, kind: u8, t: Table<'_>, children: Vec<Field>) -> Result<DataType, IpcError> {
         let fault = |fault| IpcError::Field { field: name.to_owned(), fault };
         let foreign = |kind| IpcError::Type { field: name.to_owned(), name: kind };
         if !matches!(kind, 12 | 13 | 14 | 16 | 17 | 21 | 22 | 25 | 26) && !children.is_empty() {
@@ -148,7 +157,8 @@ impl Parser {
             9 => time_type(&t)?.ok_or_else(|| fault("a time of this unit and width is not known"))?,
             10 => {
                 let unit = unit(t.i16(0, 0)?).ok_or_else(|| fault("a timestamp of this unit is not known"))?;
-                DataType::Timestamp(unit, t.string(1)?.filter(|zone| !zone.is_empty()).map(str::to_owned))
+                let zone = t.string(1)?.filter(|zone| !zone.is_empty());
+                DataType::Timestamp(unit, zone.map(|zone| self.text(zone)).transpose()?)
             }
             11 => match t.i16(0, 0)? {
                 0 => DataType::Interval(IntervalUnit::YearMonth),

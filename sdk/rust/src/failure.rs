@@ -62,7 +62,7 @@ impl Faults {
     pub(crate) fn add(&mut self, row: u32, error: &RowError) {
         let same = |group: &&mut RowFault| group.code == error.code && group.message == error.message;
         match self.groups.iter_mut().rev().take(16).find(same) {
-            // Rows are added in rising order; the last one is looked at so that a row is not named twice.
+            // A column is written in the order of its rows, so this alone keeps most rows from being named twice.
             Some(group) if group.rows.last() == Some(&row) => {}
             Some(group) => group.rows.push(row),
             None => self.groups.push(RowFault {
@@ -79,7 +79,8 @@ impl Faults {
             return Ok(());
         }
         let mut groups = std::mem::take(&mut self.groups);
-        if groups.len() > 1 {
+        // Two columns may fail on the same rows, with the same error or with another.
+        if groups.len() > 1 || !groups[0].rows.is_sorted_by(|left, right| left < right) {
             let mut seen = std::collections::BTreeSet::new();
             groups.iter_mut().for_each(|group| group.rows.retain(|row| seen.insert(*row)));
             groups.retain(|group| !group.rows.is_empty());

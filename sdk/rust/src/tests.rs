@@ -133,6 +133,24 @@ fn a_bad_row_costs_that_row() {
 }
 
 #[test]
+fn a_row_that_fails_in_two_columns_is_named_once() {
+    let error = RowError::new("bad-number", "not a number");
+    for (other, expected) in [(error.clone(), vec![vec![0, 5, 7]]), (RowError::new("b", ""), vec![vec![0, 5], vec![7]])]
+    {
+        let mut faults = crate::failure::Faults::default();
+        [0, 5].iter().for_each(|row| faults.add(*row, &error));
+        [0, 5, 7].iter().for_each(|row| faults.add(*row, &other));
+        match faults.end() {
+            Err(Failure::Rows(groups)) => {
+                let rows: Vec<Vec<u32>> = groups.into_iter().map(|group| group.rows).collect();
+                assert_eq!(rows, expected);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
 fn a_table_of_its_own_has_its_own_rows() {
     let answer = harness("table").run(&input()).expect("it runs");
     assert_eq!(answer.rows.column("only"), [Value::Null, Value::Bool(true)]);

@@ -1,4 +1,4 @@
-//! The cases of a plugin: `cases/<name>/{config.json,input.*,expected.*,expected_errors.*}`.
+//! The cases of a plugin: `cases/<name>/{config.json,input.*,expected.*,expected_errors.json}`.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(super) struct Case {
     pub config: Value,
     /// Rows of every input port by its name.
     pub inputs: Vec<(String, RecordBatch)>,
-    /// Files of expected rows by what they hold: a port, or `errors`.
+    /// Files of expected rows by the port they are of. `expected_errors.json` is not among them.
     pub expected: BTreeMap<String, PathBuf>,
 }
 
@@ -49,7 +49,6 @@ async fn read_one(folder: &Path, ports: &[String], runtime: &Runtime) -> Result<
         Err(_) => Value::Object(serde_json::Map::new()),
     };
     let mut inputs = Vec::new();
-    let mut expected = BTreeMap::new();
     let files = entries(folder)?;
     for (index, port) in ports.iter().enumerate() {
         let named = |path: &&PathBuf| {
@@ -64,17 +63,30 @@ async fn read_one(folder: &Path, ports: &[String], runtime: &Runtime) -> Result<
         };
         inputs.push((port.clone(), table::read(path, runtime).await?));
     }
-    for path in &files {
+    let expected = expected(&files)?;
+    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    Ok(Case { name, folder: folder.to_owned(), config, inputs, expected })
+}
+
+/// Finds the files of expected rows by their ports; the empty name is that of the only one. Rejected rows have one form, and
+/// a file of another would never be looked at.
+fn expected(files: &[PathBuf]) -> Result<BTreeMap<String, PathBuf>> {
+    let mut expected = BTreeMap::new();
+    for path in files {
         let stem = path.file_stem().and_then(|stem| stem.to_str()).unwrap_or_default();
         match stem.strip_prefix("expected") {
             Some("") => drop(expected.insert(String::new(), path.clone())),
-            Some("_errors") => drop(expected.insert("errors".to_owned(), path.clone())),
+            Some("_errors") if path.extension().is_some_and(|extension| extension == "json") => {}
+            Some("_errors") => {
+                let message = format!("`{}`: rejected rows are compared as lines of JSON", path.display());
+                return Err(Error::config(&codes::PLUGIN_CASES, message)
+                    .help("name it `expected_errors.json`; `rde plugin test --update` writes it"));
+            }
             Some(port) if port.starts_with('.') => drop(expected.insert(port[1..].to_owned(), path.clone())),
             _ => {}
         }
     }
-    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Case { name, folder: folder.to_owned(), config, inputs, expected })
+    Ok(expected)
 }
 
 fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
@@ -83,4 +95,23 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>> {
             .help("the cases of a plugin lie in the folder `cases` beside its Cargo.toml or its component")
     })?;
     Ok(entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expected_rows_are_found_by_port_and_rejected_rows_are_json() {
+        let find = |names: &[&str]| {
+            let files: Vec<PathBuf> = names.iter().map(|name| Path::new("case").join(name)).collect();
+            let ports = expected(&files).map(|found| found.into_keys().collect::<Vec<String>>());
+            ports.map_err(|error| error.code())
+        };
+        assert_eq!(find(&["input.csv", "expected.csv", "expected_errors.json"]), Ok(vec![String::new()]));
+        assert_eq!(find(&["expected.a.csv", "expected.b.json"]), Ok(vec!["a".to_owned(), "b".to_owned()]));
+        for name in ["expected_errors.csv", "expected_errors.parquet", "expected_errors"] {
+            assert_eq!(find(&["expected.csv", name]), Err("RDE0172"), "{name}");
+        }
+    }
 }

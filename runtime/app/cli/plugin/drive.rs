@@ -77,10 +77,7 @@ pub(super) fn run(
         }
     }
     for input in 0..inputs.len() {
-        let mut flow = runner.end(input, &mut out)?;
-        while flow == Flow::More {
-            flow = runner.more(&mut out)?;
-        }
+        to_the_end(runner, &mut out, |runner, out| runner.end(input, out), PluginRunner::more)?;
         take(&mut out, &ports, &mut answer);
     }
     Ok(answer)
@@ -88,16 +85,26 @@ pub(super) fn run(
 
 /// One batch, repeated as often as the plugin asks.
 pub(super) fn call(runner: &mut PluginRunner, input: usize, rows: RecordBatch, out: &mut Output) -> Result<()> {
+    to_the_end(runner, out, |runner, out| runner.run(input, rows.clone(), out), PluginRunner::more)
+}
+
+/// Makes a call and goes on with it until it is done; begins anew when the plugin asks for that.
+fn to_the_end<R>(
+    runner: &mut R,
+    out: &mut Output,
+    begin: impl Fn(&mut R, &mut Output) -> Result<Flow>,
+    more: impl Fn(&mut R, &mut Output) -> Result<Flow>,
+) -> Result<()> {
     let mark = out.mark();
-    let mut flow = runner.run(input, rows.clone(), out)?;
+    let mut flow = begin(runner, out)?;
     loop {
         match flow {
             Flow::Done => return Ok(()),
-            Flow::More => flow = runner.more(out)?,
+            Flow::More => flow = more(runner, out)?,
             // The host counts the attempts and gives up; the wait itself is of no use to a test.
             Flow::RetryAfter(_) => {
                 out.rewind(mark);
-                flow = runner.run(input, rows.clone(), out)?;
+                flow = begin(runner, out)?;
             }
         }
     }
@@ -129,4 +136,30 @@ fn shown(rejected: &Rejected) -> Value {
 pub(super) fn failed(what: String, cause: Error) -> Error {
     let help = cause.help_text().unwrap_or("its log lines and backtrace stand in the detail").to_owned();
     Error::plugin(&codes::PLUGIN_RUN, what).help(help).caused_by(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_call_that_asks_to_be_repeated_is_and_what_it_staged_before_is_forgotten() {
+        let mut out = Output::new();
+        out.filtered(10);
+        // Asks for a repetition twice, and the third time has one more part; it counts one row each time.
+        let mut begun = 0;
+        let begin = |begun: &mut u32, out: &mut Output| {
+            *begun += 1;
+            out.filtered(1);
+            Ok(if *begun < 3 { Flow::RetryAfter(Duration::ZERO) } else { Flow::More })
+        };
+        let more = |_: &mut u32, out: &mut Output| {
+            out.filtered(5);
+            Ok(Flow::Done)
+        };
+        to_the_end(&mut begun, &mut out, begin, more).expect("the third attempt succeeds");
+        assert_eq!((begun, out.take().1.rows_filtered), (3, 10 + 1 + 5));
+    }
 }

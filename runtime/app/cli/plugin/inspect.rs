@@ -22,7 +22,7 @@ pub(super) fn run(args: &InspectArgs, style: &Style) -> Result<Exit> {
             let text = serde_json::to_string_pretty(&inspection).expect("an inspection can be written as JSON");
             result(&format!("{text}\n"))
         }
-        TextOrJson::Text => result(&text(&inspection)),
+        TextOrJson::Text => result(&escaped(&text(&inspection))),
     };
     if let Some(refused) = &inspection.refused {
         error(refused);
@@ -36,6 +36,11 @@ pub(super) fn threads() -> Result<Threads> {
     Threads::start().map_err(|cause| {
         rde_core::Error::unavailable(&crate::codes::PLUGIN_RUN, format!("cannot start threads: {cause}"))
     })
+}
+
+/// Escapes what a plugin put into its names; line by line, so that ours stay.
+fn escaped(text: &str) -> String {
+    text.lines().map(|line| rde_wasm::shown(line, usize::MAX) + "\n").collect()
 }
 
 fn text(inspection: &Inspection) -> String {

@@ -7,14 +7,17 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::DiGraph;
-use rde_core::{Error, InputShape, Inputs, Kind, Lanes, OnError, OutputShape, Place, Plan, Settings, Shape, Wanted};
+use rde_core::{
+    Columns, Error, InputShape, Inputs, Kind, Lanes, OnError, OutputShape, Place, Plan, Settings, Shape, Wanted,
+};
 
 use super::builder::{Added, of_operator};
 use super::ends::{EndText, list, suggest};
-use super::merge::difference;
-use super::{BoundEdge, BoundGraph, BoundOperator, ERRORS, PortEnd};
+use super::merge::{difference, union};
+use super::{BoundEdge, BoundGraph, BoundOperator, ERRORS, PortEnd, known};
 use crate::{codes, error_row};
 
 /// A graph on its way to being bound.
@@ -229,6 +232,7 @@ impl Node {
             whole: false,
             bounded: true,
             broken: true,
+            in_order: false,
             traits: None,
         };
         let (ins, outs) = (Vec::new(), Vec::new());
@@ -328,20 +332,16 @@ fn resolve_tables(draft: &mut Draft, index: usize, faults: &mut Vec<Error>) -> b
 /// Returns the shape of each input; edges that merge must agree.
 fn input_shapes(draft: &Draft, index: usize, inputs: Option<&Inputs>, faults: &mut Vec<Error>) -> Vec<InputShape> {
     let node = &draft.nodes[index];
-    let mut shapes = run_shapes(draft, index, |edge| &edge.shape);
+    let shapes = run_shapes(draft, index, |edge| &edge.shape);
     if !matches!(inputs, Some(Inputs::Ports(_))) {
         return shapes;
     }
-    for (port, shape) in shapes.iter_mut().enumerate() {
+    for (port, shape) in shapes.iter().enumerate() {
         let edges = node.ins.iter().filter(|edge| draft.edges[**edge].to.at == Some((index, port)));
-        let known: Vec<(usize, String, &arrow::datatypes::SchemaRef)> = edges
-            .filter_map(|edge| match &draft.edges[*edge].shape {
-                Shape::Known(schema) => Some((*edge, draft.sender_end(*edge), schema)),
-                Shape::Unknown(_) => None,
-            })
+        let schemas: Vec<(usize, String, &SchemaRef)> = edges
+            .filter_map(|edge| Some((*edge, draft.sender_end(*edge), known(&draft.edges[*edge].shape)?)))
             .collect();
-        let Some(((_, first_end, first), others)) = known.split_first() else { continue };
-        shape.shape = Shape::Known((*first).clone());
+        let Some(((_, first_end, first), others)) = schemas.split_first() else { continue };
         for (edge, end, schema) in others {
             if let Some(how) = difference((first_end, first), (end, schema)) {
                 let to = format!("{}.{}", node.added.id, shape.port);
@@ -355,7 +355,8 @@ fn input_shapes(draft: &Draft, index: usize, inputs: Option<&Inputs>, faults: &m
     shapes
 }
 
-/// Returns the shape of each input by the first edge that leads to it.
+/// Returns the shape of each input by the edges that lead to it: one schema for those that merge, so that whoever reads them
+/// hears of no change between them.
 fn run_shapes(draft: &Draft, index: usize, shape_of: impl Fn(&DraftEdge) -> &Shape) -> Vec<InputShape> {
     let node = &draft.nodes[index];
     let ports = node.bound.inputs.iter().enumerate();
@@ -364,9 +365,13 @@ fn run_shapes(draft: &Draft, index: usize, shape_of: impl Fn(&DraftEdge) -> &Sha
             node.ins.iter().copied().filter(|edge| draft.edges[*edge].to.at == Some((index, port))).collect();
         let bounded =
             edges.iter().all(|edge| draft.edges[*edge].from.operator.is_none_or(|op| draft.nodes[op].bound.bounded));
-        let shape = edges
-            .first()
-            .map_or(Shape::Unknown("no edge leads to it".to_owned()), |edge| shape_of(&draft.edges[*edge]).clone());
+        let schemas = || edges.iter().filter_map(|edge| known(shape_of(&draft.edges[*edge])));
+        let shape = match union(schemas()).or_else(|| schemas().next().cloned()) {
+            Some(schema) => Shape::Known(schema),
+            None => edges
+                .first()
+                .map_or(Shape::Unknown("no edge leads to it".to_owned()), |edge| shape_of(&draft.edges[*edge]).clone()),
+        };
         let from = edges.first().map(|edge| draft.sender_end(*edge)).unwrap_or_default();
         InputShape { port: name.clone(), from, shape, bounded }
     };
@@ -382,6 +387,7 @@ impl Draft {
 /// Binds one operator; without shapes (its tables are not all known) it stays unbound in silence.
 fn bind_one(draft: &mut Draft, index: usize, shapes: Option<&Vec<InputShape>>, faults: &mut Vec<Error>) {
     let bounded = shapes.is_none_or(|shapes| shapes.iter().all(|shape| shape.bounded));
+    let comes_in_order = comes_in_order(draft, index);
     let lanes_max = draft.lanes_max;
     let Node { added, bound, run_outputs, .. } = &mut draft.nodes[index];
     bound.bounded = bounded;
@@ -394,8 +400,12 @@ fn bind_one(draft: &mut Draft, index: usize, shapes: Option<&Vec<InputShape>>, f
             bound.outputs = outputs;
             bound.whole = traits.whole;
             bound.can_split = traits.lanes == Lanes::Many && !traits.whole;
-            bound.lanes =
-                if bound.can_split { added.options.parallelism.unwrap_or(lanes_max).clamp(1, lanes_max) } else { 1 };
+            bound.in_order = traits.lanes == Lanes::InOrder || (comes_in_order && !traits.whole);
+            bound.lanes = if bound.can_split && !comes_in_order {
+                added.options.parallelism.unwrap_or(lanes_max).clamp(1, lanes_max)
+            } else {
+                1
+            };
             if bound.kind == Kind::Source {
                 bound.bounded = traits.bounded;
             }
@@ -403,6 +413,17 @@ fn bind_one(draft: &mut Draft, index: usize, shapes: Option<&Vec<InputShape>>, f
         }
         Err(found) => faults.extend(of_operator(found.into_vec(), &added.id)),
     }
+}
+
+/// Returns whether an input's rows come in an order that was asked for. Edges that merge have none: their rows mix as they
+/// come.
+fn comes_in_order(draft: &Draft, index: usize) -> bool {
+    let ins = &draft.nodes[index].ins;
+    let alone = |to: &DraftEnd| ins.iter().filter(|edge| draft.edges[**edge].to.at == to.at).count() == 1;
+    ins.iter().map(|edge| &draft.edges[*edge]).any(|DraftEdge { from, to, .. }| {
+        let sender_in_order = from.operator.is_some_and(|from| draft.nodes[from].bound.in_order);
+        sender_in_order && !from.is_errors() && alone(to)
+    })
 }
 
 /// Gives each edge from an operator its port and columns.
@@ -485,10 +506,13 @@ pub(super) fn pass_wanted(draft: &mut Draft, faults: &mut Vec<Error>) -> bool {
             });
         }
         let by_output: Vec<Wanted> = by_output.into_iter().map(|one| one.unwrap_or_else(Wanted::all)).collect();
+        // A failed row goes to `errors` whole, also with the columns that nobody else reads.
+        let whole_rows = draft.nodes[index].outs.iter().any(|edge| draft.edges[*edge].from.is_errors());
         let Node { added, bound, run_outputs, .. } = &mut draft.nodes[index];
         let Some(plan) = &mut added.plan else { continue };
         for (port, one) in plan.wanted(&by_output).into_iter().enumerate() {
-            wanted.insert((index, port), one);
+            let columns = if whole_rows { Columns::All } else { one.columns };
+            wanted.insert((index, port), Wanted { columns, ..one });
         }
         if bound.kind == Kind::Source {
             match plan.bind(&[]) {

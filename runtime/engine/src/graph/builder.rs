@@ -98,6 +98,7 @@ impl PipelineBuilder {
         faults.extend(check::ids(&self.added));
         let mut draft = Draft::new(self.added, &self.settings);
         draft.connect(&self.wishes, &mut faults);
+        footprint::read_once(&mut draft, &probe.base, &mut faults);
         discover_all(&mut draft, probe, &mut faults).await;
         draft.order(&mut faults);
         bind_all(&mut draft, &mut faults);

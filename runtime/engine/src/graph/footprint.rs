@@ -1,58 +1,145 @@
-//! Finds outputs that lie under an input's path, so that no run reads what it writes.
+//! Finds operators that touch the same files: outputs under an input's path, so that no run reads what it writes, two
+//! outputs on one target, and two readers of a pipe.
 //!
 //! Paths are compared as text after their existing folders are resolved; nothing is created or changed.
 
+use std::collections::HashMap;
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use rde_core::{Error, PathPattern, Place};
 
-use super::bind::Draft;
+use super::bind::{Draft, Node};
 use crate::codes;
 
-/// Compares what operators write with what operators read.
-pub(super) fn check(draft: &Draft, base: &Path, faults: &mut Vec<Error>) {
-    let footprints = || {
-        draft
-            .nodes
-            .iter()
-            .filter_map(|node| Some((&node.added.id, node.bound.kind, node.added.plan.as_ref()?.footprint())))
-    };
-    let reads: Vec<(String, PathPattern)> = footprints()
-        .flat_map(|(id, _, footprint)| {
-            footprint
-                .reads
-                .into_iter()
-                .map(|pattern| (id.to_string(), resolve_pattern(base, pattern)))
-                .collect::<Vec<_>>()
-        })
-        .collect();
-    for (id, kind, footprint) in footprints() {
-        let clash = footprint.writes.iter().find_map(|path| {
-            let written = resolve(base, path);
-            reads.iter().find(|(_, pattern)| matches(pattern, &written)).map(|(reader, _)| reader)
-        });
-        if let Some(reader) = clash {
-            let message = format!("{} `{id}` writes where `{reader}` reads", kind.as_str());
-            let help = format!("write to a folder that the path of `{reader}` does not cover");
-            let fault = Error::config(&codes::OUTPUT_UNDER_INPUT, message).help(help).in_operator(id);
+/// Finds sources that read what another one reads and nobody can read again. To be asked before anything is read; such a
+/// source is broken from here on.
+pub(super) fn read_once(draft: &mut Draft, base: &Path, faults: &mut Vec<Error>) {
+    let mut readers: HashMap<PathBuf, Arc<str>> = HashMap::new();
+    for node in &mut draft.nodes {
+        let Some(plan) = &node.added.plan else { continue };
+        let (id, kind) = (node.added.id.clone(), node.bound.kind.as_str());
+        for (pipe, what) in plan.footprint().reads.iter().filter_map(|pattern| pipe(base, pattern)) {
+            let Some(first) = readers.get(&pipe) else {
+                readers.insert(pipe, id.clone());
+                continue;
+            };
+            let message = format!("{kind} `{id}` reads {what}, which `{first}` reads already");
+            let help = format!("read it once, and connect `{first}` with everything that takes its rows");
+            let fault = Error::config(&codes::READ_TWICE, message).help(help).in_operator(&id);
             faults.push(fault.at(Place::field("/path")));
+            node.added.plan = None;
+            break;
         }
     }
 }
 
-fn matches(pattern: &PathPattern, written: &Path) -> bool {
+/// Returns the path and a name of what can be read only once.
+fn pipe(base: &Path, pattern: &PathPattern) -> Option<(PathBuf, String)> {
     match pattern {
-        PathPattern::File(path) => path == written,
-        PathPattern::Folder(folder, extensions) => {
-            let name = written.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            let fits = |extension: &String| name.ends_with(&format!(".{extension}"));
-            written.starts_with(folder) && (extensions.is_empty() || extensions.iter().any(fits))
+        PathPattern::Stdin => Some((PathBuf::from("-"), "standard input".to_owned())),
+        PathPattern::File(path) => {
+            let full = resolve(base, path);
+            let is_pipe = std::fs::metadata(&full).is_ok_and(|found| found.file_type().is_fifo());
+            is_pipe.then(|| (full, format!("the pipe `{}`", path.display())))
         }
-        PathPattern::Glob(text) => {
-            let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
-            glob::Pattern::new(text).is_ok_and(|glob| glob.matches_path_with(written, options))
+        PathPattern::Folder(..) | PathPattern::Glob(_) => None,
+    }
+}
+
+/// Compares what operators write with what operators read and with what others write.
+pub(super) fn check(draft: &Draft, base: &Path, faults: &mut Vec<Error>) {
+    let reads: Vec<(&str, PathPattern)> = footprints(draft)
+        .flat_map(|(node, footprint)| {
+            footprint.reads.into_iter().map(|pattern| (&*node.added.id, resolve_pattern(base, pattern)))
+        })
+        .collect();
+    let mut targets: HashMap<PathBuf, &str> = HashMap::new();
+    for (node, footprint) in footprints(draft) {
+        let (id, kind) = (&*node.added.id, node.bound.kind.as_str());
+        let fault = |code, message: String, help: String| {
+            Error::config(code, message).help(help).in_operator(id).at(Place::field("/path"))
+        };
+        let written: Vec<PathBuf> = footprint.writes.iter().map(|path| resolve(base, path)).collect();
+        let read = |path: &PathBuf| reads.iter().find(|(_, pattern)| matches(pattern, path));
+        if let Some((reader, _)) = written.iter().find_map(read) {
+            let help = format!("write to a folder that the path of `{reader}` does not cover");
+            let message = format!("{kind} `{id}` writes where `{reader}` reads");
+            faults.push(fault(&codes::OUTPUT_UNDER_INPUT, message, help));
+        }
+        if let Some(owner) = written.iter().find_map(|path| targets.get(path)) {
+            let help = "give each a `path` of its own, or lead both edges into one sink".to_owned();
+            let message = format!("{kind} `{id}` writes to the target of `{owner}`");
+            faults.push(fault(&codes::SAME_TARGET, message, help));
+        }
+        for path in written {
+            targets.entry(path).or_insert(id);
         }
     }
+}
+
+fn footprints(draft: &Draft) -> impl Iterator<Item = (&Node, rde_core::Footprint)> {
+    draft.nodes.iter().filter_map(|node| Some((node, node.added.plan.as_ref()?.footprint())))
+}
+
+fn matches(pattern: &PathPattern, written: &Path) -> bool {
+    let written = parts(written);
+    let begins = |path: &[String]| {
+        path.len() <= written.len() && path.iter().zip(&written).all(|(part, written)| is_part(part, written))
+    };
+    match pattern {
+        PathPattern::Stdin => false,
+        PathPattern::File(path) => {
+            let path = parts(path);
+            path.len() == written.len() && begins(&path)
+        }
+        PathPattern::Folder(folder, extensions) => {
+            let fits = |extension: &String| written.last().is_some_and(|name| name.ends_with(&format!(".{extension}")));
+            begins(&parts(folder)) && (extensions.is_empty() || extensions.iter().any(fits))
+        }
+        PathPattern::Glob(text) => {
+            let steps: Vec<&str> = text.split('/').filter(|step| !matches!(*step, "" | ".")).collect();
+            covers(&steps, &written)
+        }
+    }
+}
+
+/// Returns the names of a path's parts.
+fn parts(path: &Path) -> Vec<String> {
+    let name = |part: Component<'_>| match part {
+        Component::Normal(name) => Some(name.to_string_lossy().into_owned()),
+        _ => None,
+    };
+    path.components().filter_map(name).collect()
+}
+
+/// Returns the beginning of a written part `<column>=*`, which stands for every value.
+fn any_value(written: &str) -> Option<&str> {
+    written.strip_suffix('*').filter(|key| key.ends_with('='))
+}
+
+fn is_part(part: &str, written: &str) -> bool {
+    part == written || any_value(written).is_some_and(|key| part.starts_with(key))
+}
+
+/// Returns whether a glob, step by step, matches a written path.
+fn covers(steps: &[&str], written: &[String]) -> bool {
+    match (steps.split_first(), written.split_first()) {
+        (None, None) => true,
+        (Some((&"**", rest)), below) => covers(rest, written) || below.is_some_and(|(_, below)| covers(steps, below)),
+        (Some((step, rest)), Some((name, below))) => step_covers(step, name) && covers(rest, below),
+        _ => false,
+    }
+}
+
+fn step_covers(step: &str, written: &str) -> bool {
+    let Some(key) = any_value(written) else {
+        return glob::Pattern::new(step).is_ok_and(|glob| glob.matches(written));
+    };
+    // Some value fits, unless the text before the first wildcard rules the column out.
+    let fixed = &step[..step.find(['*', '?', '[']).unwrap_or(step.len())];
+    fixed.starts_with(key) || (fixed.len() < step.len() && key.starts_with(fixed))
 }
 
 fn resolve_pattern(base: &Path, pattern: PathPattern) -> PathPattern {
@@ -60,6 +147,7 @@ fn resolve_pattern(base: &Path, pattern: PathPattern) -> PathPattern {
         PathPattern::File(path) => PathPattern::File(resolve(base, &path)),
         PathPattern::Folder(path, extensions) => PathPattern::Folder(resolve(base, &path), extensions),
         PathPattern::Glob(text) => PathPattern::Glob(resolve_glob(base, &text)),
+        PathPattern::Stdin => PathPattern::Stdin,
     }
 }
 

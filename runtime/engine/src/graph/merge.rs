@@ -1,12 +1,38 @@
-//! Says how the columns of two edges into one input differ.
+//! Says how the columns of edges into one input differ, and which columns they have together.
 
-use arrow::datatypes::{DataType, Schema, TimeUnit};
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 /// Most differences that one message lists.
 const LISTED_MAX: usize = 5;
 
+/// Returns the columns of edges that merge: those of the first, nullable where those of any edge are. `None` where they differ
+/// in more, or there is no edge.
+pub(super) fn union<'a>(mut schemas: impl Iterator<Item = &'a SchemaRef>) -> Option<SchemaRef> {
+    let first = schemas.next()?;
+    let mut fields: Vec<Arc<Field>> = first.fields().to_vec();
+    for schema in schemas {
+        if schema.fields().len() != fields.len() {
+            return None;
+        }
+        for (field, other) in fields.iter_mut().zip(schema.fields()) {
+            if field.name() != other.name() || field.data_type() != other.data_type() {
+                return None;
+            }
+            if other.is_nullable() && !field.is_nullable() {
+                *field = Arc::new(field.as_ref().clone().with_nullable(true));
+            }
+        }
+    }
+    if fields.as_slice() == first.fields().as_ref() {
+        return Some(first.clone());
+    }
+    Some(Arc::new(Schema::new_with_metadata(fields, first.metadata().clone())))
+}
+
 /// Returns what differs between the columns of `first` and `second`, or `None` when they can merge. Nullability and metadata
-/// do not matter: the receiver takes every schema it has not seen.
+/// do not matter: see [`union`].
 pub(super) fn difference(first: (&str, &Schema), second: (&str, &Schema)) -> Option<String> {
     let (first_end, first) = first;
     let (second_end, second) = second;

@@ -1,7 +1,7 @@
 //! Operators and edges, checked and bound.
 //!
 //! `builder.rs` collects them, `check.rs` finds what is wrong with ids and edges, `bind.rs` gives every edge its columns,
-//! `footprint.rs` finds outputs that lie under inputs. Invariant: a graph without faults is acyclic, every input has an
+//! `footprint.rs` finds operators that touch the same files. Invariant: a graph without faults is acyclic, every input has an
 //! edge and every output except `errors` leaves the operator.
 //! Not here: spans in the file; faults carry JSON pointers, which `app` maps to lines.
 
@@ -17,6 +17,7 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use arrow::datatypes::SchemaRef;
 use rde_core::{Budget, Kind, OnError, OutputShape, Plan, Settings, Shape, Traits};
 
 pub use builder::{OperatorOptions, PipelineBuilder};
@@ -81,7 +82,7 @@ pub struct BoundOperator {
     pub on_error: OnError,
     /// Lanes asked for; a source may open fewer.
     pub lanes: usize,
-    /// Whether it can run in several lanes.
+    /// Whether it can run in several lanes, where its input comes in no order that was asked for.
     pub can_split: bool,
     /// Whether it reads whole inputs.
     pub whole: bool,
@@ -89,6 +90,8 @@ pub struct BoundOperator {
     pub bounded: bool,
     /// Whether a fault kept it from being bound.
     pub broken: bool,
+    /// Its rows come out in an order that was asked for.
+    pub(crate) in_order: bool,
     pub(crate) traits: Option<Traits>,
 }
 
@@ -121,5 +124,19 @@ impl BoundGraph {
     /// Returns an end as `id.port`.
     pub fn end(&self, end: &PortEnd) -> String {
         format!("{}.{}", self.operators[end.operator].id, end.port)
+    }
+
+    /// Returns the columns of an input at run time: of all edges that lead to it, as far as they are known.
+    pub(crate) fn run_schema(&self, operator: usize, port: usize) -> Option<SchemaRef> {
+        let leads = |edge: &&BoundEdge| edge.to.operator == operator && edge.to.index == port;
+        merge::union(self.edges.iter().filter(leads).filter_map(|edge| known(&edge.run_shape)))
+    }
+}
+
+/// Returns the columns, where they are known.
+fn known(shape: &Shape) -> Option<&SchemaRef> {
+    match shape {
+        Shape::Known(schema) => Some(schema),
+        Shape::Unknown(_) => None,
     }
 }

@@ -196,6 +196,47 @@ fn merging_edges_must_agree_and_the_columns_are_named() {
 }
 
 #[test]
+fn edges_that_merge_are_bound_as_one_schema_that_holds_the_rows_of_both() {
+    let mut graph = Graph::new();
+    for (id, nullable) in [("a", false), ("b", true)] {
+        let source = Numbers { nullable, ..Numbers::new(0..1) };
+        graph.0.add_source(id, "numbers", source.plan(), OperatorOptions::default());
+    }
+    let sink = Target::default().plan();
+    let seen = sink.seen.clone();
+    graph.0.add_sink("out", "target", sink, OperatorOptions::default());
+    let (pipeline, faults) = graph.edge("a", "out").edge("b", "out").build();
+    assert!(faults.is_empty(), "{faults:?}");
+    assert_eq!(crate::shared::lock(&seen)[0], ("in".to_owned(), r#"a.out ["n"]"#.to_owned()));
+    assert_eq!(pipeline.graph().run_schema(2, 0), Some(schema()));
+    assert_ne!(pipeline.graph().edges[0].shape, Shape::Known(schema()));
+}
+
+/// Scenario: behind an operator that sorts, two operators in a chain, one of which asks for lanes; beside it a merge.
+/// Guarantees: the chain runs in one lane and that is no fault; a merge, which mixes rows, has its lanes.
+#[test]
+fn an_order_that_was_asked_for_is_kept_in_one_lane() {
+    let lanes = |sorts: Lanes| {
+        let settings = Settings { parallelism: 3, ..Settings::default() };
+        let mut graph = Graph(PipelineBuilder::new("p", Arc::new(settings))).source("in").source("other");
+        let many = || transform(Lanes::Many, pass());
+        let mut sort = transform(sorts, pass());
+        sort.traits.whole = true;
+        graph.0.add_transform("sort", "scripted", sort, OperatorOptions::default());
+        graph.0.add_transform("a", "scripted", many(), options(None, Some(2)));
+        graph.0.add_transform("b", "scripted", many(), OperatorOptions::default());
+        graph.0.add_transform("merge", "scripted", many(), OperatorOptions::default());
+        let graph = graph.sink("out").sink("rejects").edge("in", "sort").edge("sort", "a").edge("a", "b");
+        let graph = graph.edge("b", "out").edge("b", "merge").edge("other", "merge").edge("merge", "rejects");
+        let (pipeline, faults) = graph.build();
+        assert!(faults.is_empty(), "{faults:?}");
+        pipeline.graph().operators[2..].iter().map(|operator| operator.lanes).collect::<Vec<_>>()
+    };
+    assert_eq!(lanes(Lanes::InOrder), [1, 1, 1, 3, 1, 3]);
+    assert_eq!(lanes(Lanes::One), [1, 2, 3, 3, 3, 3]);
+}
+
+#[test]
 fn sql_inputs_are_tables_named_by_the_sender() {
     let second =
         |plan: &mut TestPlan| plan.outputs.push(OutputShape { port: "late".into(), ..plan.outputs[0].clone() });
@@ -327,6 +368,60 @@ fn an_output_under_an_inputs_path_is_reported() {
     assert!(!clash(folder(), "database/p-1.csv"));
     assert!(clash(glob(), "/nowhere/data/p-1.csv"));
     assert!(!clash(glob(), "data/deep/p-1.csv"));
+    let divided = "data/k=*/p-1.csv";
+    for covers in ["data/*/*.csv", "data/k=1/*.csv", "data/k=*/*.csv", "data/[jk]=1/*.csv", "data/**/*.csv", "d*/k*/*"]
+    {
+        assert!(clash(PathPattern::Glob(covers.into()), divided), "{covers}");
+    }
+    for misses in ["data/*.csv", "data/j=1/*.csv", "data/j*/*.csv", "data/*/*/*.csv", "data/*/*.parquet"] {
+        assert!(!clash(PathPattern::Glob(misses.into()), divided), "{misses}");
+    }
+    assert!(clash(PathPattern::Folder("data/k=1".into(), vec!["csv".into()]), divided));
+    assert!(!clash(PathPattern::Folder("data/j=1".into(), vec!["csv".into()]), divided));
+}
+
+#[test]
+fn two_outputs_on_one_target_are_reported_at_the_second() {
+    let faults = |first: &str, second: &str| {
+        let mut graph = Graph::new().source("in");
+        for (id, path) in [("a", first), ("b", second)] {
+            let mut plan = Target::default().plan();
+            plan.footprint.writes = vec![path.into(), format!("out/p-{id}-1.csv").into()];
+            graph.0.add_sink(id, "target", plan, OperatorOptions::default());
+        }
+        graph.edge("in", "a").edge("in", "b").faults()
+    };
+    let expected = "RDE0218 b:/path: sink `b` writes to the target of `a` | give each a `path` of its own, or lead both edges \
+                    into one sink";
+    assert_eq!(faults("out/*.csv", "x/../out/*.csv"), [expected]);
+    assert_eq!(faults("out/a.csv", "out/a.csv"), [expected]);
+    assert_eq!(faults("out/*.csv", "out/*.json"), Vec::<String>::new());
+    assert_eq!(faults("out/a.csv", "out/b.csv"), Vec::<String>::new());
+}
+
+#[test]
+fn what_can_be_read_once_is_read_by_one_source() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (pipe, file) = (folder.path().join("pipe"), folder.path().join("file"));
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status().expect("mkfifo is there");
+    assert!(made.success());
+    std::fs::write(&file, "").expect("writable");
+    let faults = |reads: PathPattern| {
+        let mut graph = Graph::new();
+        for id in ["a", "b"] {
+            let mut plan = Numbers::new(0..1).plan();
+            plan.footprint.reads = vec![reads.clone()];
+            graph.0.add_source(id, "numbers", plan, OperatorOptions::default());
+        }
+        graph.sink("out").edge("a", "out").edge("b", "out").faults()
+    };
+    let help = "read it once, and connect `a` with everything that takes its rows";
+    let expected = format!("RDE0217 b:/path: source `b` reads standard input, which `a` reads already | {help}");
+    assert_eq!(faults(PathPattern::Stdin), [expected]);
+    let shown = pipe.display();
+    let expected = format!("RDE0217 b:/path: source `b` reads the pipe `{shown}`, which `a` reads already | {help}");
+    assert_eq!(faults(PathPattern::File(pipe.clone())), [expected]);
+    assert_eq!(faults(PathPattern::File(file)), Vec::<String>::new());
 }
 
 #[test]
@@ -349,6 +444,27 @@ fn wishes_go_upstream_and_a_fan_out_passes_their_union() {
     assert_eq!(crate::shared::lock(&seen)[0].1, r#"Named({"x", "y"})"#);
     let edge = &pipeline.graph().edges[0];
     assert_eq!((edge.shape.clone(), edge.run_shape.clone()), (Shape::Known(schema()), Shape::Known(narrow)));
+}
+
+#[test]
+fn an_operator_whose_failed_rows_are_kept_gets_them_whole() {
+    let wanted = |errors: bool| {
+        let names = ["x".to_owned()].into();
+        let wish = Wanted { columns: Columns::Named(names), predicate: None };
+        let plan = Numbers::new(0..1).plan();
+        let seen = plan.seen.clone();
+        let mut graph = Graph::new();
+        graph.0.add_source("in", "numbers", plan, OperatorOptions::default());
+        let mut graph = graph.with("a", |plan| plan.wanted = vec![wish.clone()], OperatorOptions::default());
+        graph = graph.sink("out").edge("in", "a").edge("a", "out");
+        if errors {
+            graph = graph.sink("rejects").edge("a.errors", "rejects");
+        }
+        let (_pipeline, faults) = graph.build();
+        assert!(faults.is_empty(), "{faults:?}");
+        crate::shared::lock(&seen)[0].1.clone()
+    };
+    assert_eq!((wanted(false).as_str(), wanted(true).as_str()), (r#"Named({"x"})"#, "All"));
 }
 
 #[test]

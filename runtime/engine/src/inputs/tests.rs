@@ -7,7 +7,10 @@ use crate::testing::{batch, schema};
 
 /// Feeds messages (channel, text) and returns what the operator hears, with what happens to the channel.
 fn check(ports: &[usize], messages: &[(usize, &str)]) -> Vec<String> {
-    let mut aligner = Aligner::new(ports);
+    check_with(Aligner::new(ports), messages)
+}
+
+fn check_with(mut aligner: Aligner, messages: &[(usize, &str)]) -> Vec<String> {
     let mut heard = Vec::new();
     for (channel, text) in messages {
         let mut out = VecDeque::new();
@@ -28,6 +31,11 @@ fn message(text: &str) -> Message {
         "other" => {
             let fields = arrow::datatypes::Schema::empty();
             Message::Schema(Arc::new(SchemaVersion { version: 2, schema: Arc::new(fields), cause: None }))
+        }
+        "never-null" => {
+            let fields = vec![schema().field(0).clone().with_nullable(false)];
+            let schema = Arc::new(arrow::datatypes::Schema::new(fields));
+            Message::Schema(Arc::new(SchemaVersion { version: 3, schema, cause: None }))
         }
         "rows" => Message::Batch(batch([number]), None),
         "watermark" => Message::Watermark(EventTime(number)),
@@ -117,6 +125,18 @@ fn rows_of_an_input_with_another_schema_come_behind_that_schema() {
     assert_eq!(check(&[0, 0], &steps), expected);
 }
 
+/// Guarantees: the operator hears one schema, which holds the rows of both edges, whichever comes first.
+#[test]
+fn merging_inputs_that_differ_in_nullability_are_heard_under_the_bound_schema() {
+    let bound = || Aligner::new(&[0, 0]).bound_to(vec![Some(schema())]);
+    let steps = [(0, "never-null"), (1, "schema"), (0, "rows 1"), (1, "rows 2"), (0, "rows 3")];
+    assert_eq!(check_with(bound(), &steps), ["schema 0 v3", "rows 0 1", "rows 0 2", "rows 0 3"]);
+    let steps = [(0, "schema"), (1, "never-null"), (1, "rows 1"), (0, "rows 2")];
+    assert_eq!(check_with(bound(), &steps), ["schema 0 v1", "rows 0 1", "rows 0 2"]);
+    let steps = [(0, "never-null"), (1, "other"), (0, "rows 1")];
+    assert_eq!(check_with(bound(), &steps), ["schema 0 v3", "schema 0 v2", "schema 0 v3", "rows 0 1"]);
+}
+
 #[test]
 fn rows_before_their_schema_are_refused() {
     let refused = Aligner::new(&[0]).take(0, message("rows 1"), &mut VecDeque::new());
@@ -130,7 +150,7 @@ fn sizes(count: usize, rows: usize, coalesce_bytes: usize) -> Vec<usize> {
     let send = |message| assert!(matches!(sender.try_send(message, 1), Ok(None)));
     send(message("schema"));
     (0..count).for_each(|_| send(Message::Batch(batch(0..rows as i64), None)));
-    let mut inputs = Inputs::new(inbox, &[0], coalesce_bytes);
+    let mut inputs = Inputs::new(inbox, Aligner::new(&[0]), coalesce_bytes);
     let mut sizes = Vec::new();
     while let Some(incoming) = inputs.try_next().expect("the edge is open") {
         if let Incoming::Batch(_, batch, _) = incoming {

@@ -7,7 +7,7 @@ use futures::executor::block_on;
 use rde_core::{ByteSize, Flow, Lanes, OnError, Settings};
 
 use super::*;
-use crate::testing::{Numbers, OnBatch, Target, numbers, pass, probe, runtime, transform, whole};
+use crate::testing::{Numbers, OnBatch, Target, echo, numbers, pass, probe, runtime, schema, transform, whole};
 use crate::{OperatorOptions, PipelineBuilder};
 
 fn builder(settings: Settings) -> PipelineBuilder {
@@ -233,6 +233,29 @@ fn counts_that_do_not_balance_fail_a_run_that_seemed_complete() {
     assert_eq!(report.operators[1].balanced, Some(false));
 }
 
+/// Guarantees: counts are held against each other only where everything came to its end.
+#[test]
+fn counts_that_do_not_balance_do_not_fail_a_drained_run() {
+    let (target, control) = (Target::default(), RunControl::new());
+    let losing: OnBatch = Arc::new(|rows, _, out| {
+        out.batch(0, rows.slice(1, rows.num_rows() - 1));
+        Ok(Flow::Done)
+    });
+    let report = check_with(Settings::default(), draining(&control), losing, &target, control, |engine| engine);
+    assert_eq!((report.status, report.balanced, report.error.is_none()), (Status::Drained, false, true));
+}
+
+/// A source that has the run drained at its 300th number, and never ends.
+fn draining(control: &RunControl) -> Numbers {
+    let stop = control.clone();
+    let before = move |n: i64| {
+        if n == 300 {
+            stop.drain();
+        }
+    };
+    Numbers { before: Arc::new(before), endless: true, ..Numbers::new(0..1000) }
+}
+
 #[test]
 fn a_cancel_abandons_and_commits_nothing() {
     let (target, control) = (Target::default(), RunControl::new());
@@ -371,6 +394,28 @@ fn a_commit_that_fails_fails_the_run_with_its_cause() {
     assert_eq!(report.operators[2].rows_abandoned, 20);
 }
 
+/// Guarantees: what a failed commit prepared is thrown away where nobody will commit it any more, and nowhere else: not where
+/// the commit had landed, not where a log lets the next run try again.
+#[test]
+fn what_a_failed_commit_prepared_does_not_stay() {
+    let aborted = |lands: bool, log: Option<MemoryLog>| {
+        let target = Target::default();
+        target.state().fail_commit = !lands;
+        target.state().lose_answer = lands;
+        let configure = |engine: PipelineEngine| match log {
+            Some(log) => engine.log(Arc::new(log)),
+            None => engine,
+        };
+        let source = Numbers::new(0..20);
+        let report = check_with(Settings::default(), source, pass(), &target, RunControl::new(), configure);
+        assert_eq!(report.status, Status::Failed);
+        target.state().aborted
+    };
+    assert_eq!(aborted(false, None), 1);
+    assert_eq!(aborted(true, None), 0);
+    assert_eq!(aborted(false, Some(MemoryLog::new())), 0);
+}
+
 #[test]
 fn two_sources_merge_and_their_schema_is_heard_once() {
     let (settings, target) = (tiny_edges(), Target::default());
@@ -384,6 +429,46 @@ fn two_sources_merge_and_their_schema_is_heard_once() {
     assert_eq!(report.status, Status::Completed, "{:?}", report.error);
     assert_eq!(target.visible(), (0..300).collect::<Vec<_>>());
     assert_eq!(report.schemas.iter().filter(|schema| schema.operator == "t").count(), 1);
+}
+
+/// Scenario: two sources merge in a sink, and only the rows of one may be null.
+#[test]
+fn edges_that_differ_in_nullability_reach_a_sink_under_one_schema() {
+    let (settings, target) = (tiny_edges(), Target::default());
+    let mut line = builder(settings.clone());
+    let never_null = Numbers { nullable: false, ..Numbers::new(0..100) };
+    line.add_source("a", "numbers", never_null.plan(), OperatorOptions::default());
+    line.add_source("b", "numbers", Numbers::new(100..200).plan(), OperatorOptions::default());
+    line.add_sink("out", "target", target.plan(), OperatorOptions::default());
+    line.connect("a", "out").connect("b", "out");
+    let report = block_on(PipelineEngine::new(runtime()).run(build(line, &settings), RunControl::new()));
+    assert_eq!(report.status, Status::Completed, "{:?}", report.error);
+    assert_eq!(target.visible(), (0..200).collect::<Vec<_>>());
+    let state = target.state();
+    assert_eq!((&state.schemas, &state.labels), (&vec![schema()], &vec![schema()]));
+}
+
+/// Scenario: a sorted table passes an operator and a sink that could both have three lanes.
+#[test]
+fn lanes_do_not_mix_rows_that_were_sorted() {
+    for (lanes, expected) in [(Lanes::InOrder, [1, 1, 1, 1]), (Lanes::One, [1, 1, 3, 3])] {
+        let settings = Settings { parallelism: 3, ..Settings::default() };
+        let target = Target::default();
+        let mut sort = whole(&["in"]);
+        sort.traits.lanes = lanes;
+        let mut line = builder(settings.clone());
+        line.add_source("in", "numbers", Numbers::new(0..500).plan(), OperatorOptions::default());
+        line.add_transform("sort", "reads_all", sort, OperatorOptions::default());
+        line.add_transform("t", "scripted", transform(Lanes::Many, pass()), OperatorOptions::default());
+        line.add_sink("out", "target", target.plan(), OperatorOptions::default());
+        line.connect("in", "sort").connect("sort", "t").connect("t", "out");
+        let report = block_on(PipelineEngine::new(runtime()).run(build(line, &settings), RunControl::new()));
+        assert_eq!(report.status, Status::Completed, "{:?}", report.error);
+        assert_eq!(report.operators.iter().map(|operator| operator.lanes).collect::<Vec<_>>(), expected);
+        if lanes == Lanes::InOrder {
+            assert_eq!(target.state().visible, (0..500).collect::<Vec<_>>());
+        }
+    }
 }
 
 /// Scenario: one source feeds both inputs of an operator that reads the second to its end first, over 1-byte edges.
@@ -428,6 +513,46 @@ fn a_drain_over_a_whole_input_operator_commits_nothing() {
     let report = block_on(PipelineEngine::new(runtime()).run(build(line, &settings), control));
     assert_eq!(report.status, Status::Drained, "{:?}", report.error);
     assert_eq!((target.visible().len(), target.state().commits.len()), (0, 0));
+}
+
+/// Scenario: an operator over a whole input sends results while its input is open, and waits for room on its edge when the
+/// drain reaches it: the next operator stands still until the barrier has left the source, and a while longer.
+/// Guarantees: the batch that was being sent arrives, so the counts balance; the run is drained and shows nothing.
+#[test]
+fn a_drain_ends_a_whole_input_operator_between_two_batches() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let settings = Settings { spill: folder.path().to_owned(), ..tiny_edges() };
+    let (target, control) = (Target::default(), RunControl::new());
+    let drained = Arc::new(AtomicUsize::new(0));
+    let waits: OnBatch = Arc::new({
+        let drained = drained.clone();
+        move |rows, _, out| {
+            while drained.load(Ordering::SeqCst) == 0 {
+                std::thread::yield_now();
+            }
+            if drained.swap(2, Ordering::SeqCst) == 1 {
+                std::thread::sleep(Duration::from_millis(200));
+            }
+            out.batch(0, rows.clone());
+            Ok(Flow::Done)
+        }
+    });
+    let hook: TraceHook = Arc::new(move |event| {
+        if &*event.operator == "in" && event.message == "barrier" {
+            drained.fetch_max(1, Ordering::SeqCst);
+        }
+    });
+    let mut line = builder(settings.clone());
+    line.add_source("in", "numbers", draining(&control).plan(), OperatorOptions::default());
+    line.add_transform("echo", "echoes", echo(), OperatorOptions::default());
+    line.add_transform("t", "scripted", transform(Lanes::One, waits), OperatorOptions::default());
+    line.add_sink("out", "target", target.plan(), OperatorOptions::default());
+    line.connect("in", "echo").connect("echo", "t").connect("t", "out");
+    let engine = PipelineEngine::new(runtime()).trace(hook);
+    let report = block_on(engine.run(build(line, &settings), control));
+    assert_eq!((report.status, report.balanced), (Status::Drained, true), "{:?}", report.error);
+    assert_eq!((target.visible().len(), target.state().commits.len()), (0, 0));
+    assert!(report.operators[1].rows_out < report.operators[1].rows_in, "results were left when the drain came");
 }
 
 #[test]

@@ -62,7 +62,9 @@ pub fn plan_fault(error: &DataFusionError, text: &Text) -> Fault {
 /// constant expression that fails is the query's own fault.
 pub fn cannot_run(error: &DataFusionError, text: &Text) -> Error {
     let (code, message) = row_fault(error);
-    let refused = if is_row(code) {
+    let refused = if matches!(unwrap(error).1, DataFusionError::Plan(_)) {
+        Error::config(&codes::PLAN, message).help("correct the query")
+    } else if is_row(code) {
         Error::config(code, message).help("the expression fails for every row: correct it")
     } else {
         let message = format!("this query can be read but not run: {message}");

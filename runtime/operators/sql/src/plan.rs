@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{Schema, SchemaRef};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Distinct, LogicalPlan};
 use futures::future::BoxFuture;
 use rde_core::{
     Balance, Columns, Error, Faults, Footprint, InputShape, Inputs, Lanes, OpenContext, Operator, OutputShape, Plan,
@@ -165,6 +165,17 @@ fn rehearse(plan: &LogicalPlan, whole: bool, tables: &[planner::Table]) -> dataf
     let values = RunValues { started_micros: 0, random: Random::seeded(0) };
     let plan = run_values::bind(plan.clone(), &values)?;
     if whole { whole::rehearse(plan) } else { Compiled::new(&guard(plan)?, tables).map(drop) }
+}
+
+/// Whether the rows come in an order that the query asks for: by an `ORDER BY` at its top.
+fn is_ordered(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Sort(_) => true,
+        LogicalPlan::Projection(projection) => is_ordered(&projection.input),
+        LogicalPlan::Limit(limit) => is_ordered(&limit.input),
+        LogicalPlan::Distinct(Distinct::On(on)) => on.sort_expr.is_some(),
+        _ => false,
+    }
 }
 
 /// Whether two schemas have the same columns in the same order.
@@ -345,9 +356,15 @@ impl Plan for SqlPlan {
             Some(bound) => bound.whole.is_some(),
             None => self.query.whole.is_some(),
         };
-        let checked = !whole && bound.and_then(|bound| bound.plan.as_ref()).is_some_and(is_one_to_one);
+        let plan = bound.and_then(|bound| bound.plan.as_ref());
+        let checked = !whole && plan.is_some_and(is_one_to_one);
+        let lanes = match whole {
+            false => Lanes::Many,
+            true if plan.is_some_and(is_ordered) => Lanes::InOrder,
+            true => Lanes::One,
+        };
         Traits {
-            lanes: if whole { Lanes::One } else { Lanes::Many },
+            lanes,
             whole,
             bounded: false,
             balance: if checked { Balance::Checked } else { Balance::Free },

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use arrow::array::{ArrayRef, BooleanArray, Int64Array, NullArray, RecordBatch, RecordBatchOptions};
 use arrow::datatypes::{DataType, Field, Schema};
 use rde_ipc::Encoder;
 use serde_json::json;
@@ -212,4 +212,37 @@ fn only_chosen_columns_cross_and_the_host_keeps_the_rest() {
     run(&mut runner, batch(2)).expect("all columns cross");
     let stats = runner.stats().expect("the operator is open");
     assert!(stats.bytes_in.load(std::sync::atomic::Ordering::Relaxed) > one_column);
+}
+
+#[test]
+fn rows_without_bytes_cost_a_byte_each_and_go_on_in_parts() {
+    let rows = 20_000;
+    let message = |schema: &Schema, columns: Vec<ArrayRef>| {
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::new(schema.clone()), columns, &options);
+        let mut bytes = Vec::new();
+        let mut encoder = Encoder::new(schema, None).expect("the schema crosses");
+        encoder.encode_into(&batch.expect("the columns fit"), &mut bytes).expect("the batch encodes");
+        bytes
+    };
+    let null = Schema::new(vec![Field::new("n", DataType::Null, true)]);
+    let flag = Schema::new(vec![Field::new("f", DataType::Boolean, false)]);
+    let flags = BooleanArray::from(vec![true; rows]);
+    let cases: [(Schema, Vec<ArrayRef>, usize); 3] = [
+        (Schema::empty(), Vec::new(), rows),
+        (null, vec![Arc::new(NullArray::new(rows))], rows),
+        (flag, vec![Arc::new(flags)], rows),
+    ];
+    for (schema, columns, least) in cases {
+        let data = message(&schema, columns);
+        let whole = |max: usize| {
+            let schema = Columns::Full(schema.clone());
+            let whole = guest(schema, &[&data], |at| of("message", &[0, 7, at[0], len(&data)]));
+            call(whole, json!({ "limits": { "output_max": format!("{max}B") } }), 2)
+        };
+        let made = whole(least).expect("a byte for each row is within");
+        let parts: Vec<usize> = made.batches.iter().map(|(_, batch)| batch.num_rows()).collect();
+        assert_eq!(parts, [8192, 8192, 3616], "{schema}");
+        assert_eq!(code(whole(least - 1)), "RDE0316", "{schema}");
+    }
 }

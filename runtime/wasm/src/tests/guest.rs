@@ -32,6 +32,8 @@ pub(crate) struct Guest {
     pub(crate) outputs: Vec<(String, u32, Columns)>,
     pub(crate) columns: Vec<Option<Vec<u32>>>,
     pub(crate) pages: u32,
+    /// The memory's own maximum.
+    pub(crate) pages_max: Option<u32>,
     /// Extra fields of the module: functions, globals, a start function.
     pub(crate) fields: String,
     pub(crate) on_describe: Option<String>,
@@ -53,6 +55,7 @@ impl Guest {
             outputs: vec![("out".to_owned(), 7, Columns::SameAs(0))],
             columns: vec![None],
             pages: 4,
+            pages_max: None,
             fields: String::new(),
             on_describe: None,
             on_bind: None,
@@ -199,7 +202,8 @@ impl Guest {
         let on_bind = self.on_bind.take().unwrap_or_else(|| format!("(i32.const {bound})"));
         let image: String = self.image.iter().map(|byte| format!("\\{byte:02x}")).collect();
         let heap = DATA + u32::try_from(self.image.len()).expect("test data is small");
-        let Guest { pages, fields, on_open, on_close, on_process, on_end, on_realloc, .. } = self;
+        let pages = self.pages_max.map_or_else(|| self.pages.to_string(), |max| format!("{} {max}", self.pages));
+        let Guest { fields, on_open, on_close, on_process, on_end, on_realloc, .. } = self;
         format!(
             r#"(module
 {IMPORTS}

@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use rde_core::{Flow, Output};
 use serde_json::json;
+use wasmtime::ResourceLimiter as _;
 
 use super::guest::{Columns, Guest};
 use super::{Bench, batch, call, code, made, run};
@@ -41,6 +42,37 @@ fn memory_above_the_pool_is_served_too() {
     let grow = || guest("(if (i32.eq (memory.grow (i32.const 256)) (i32.const -1)) (then (unreachable)))");
     assert_eq!(code(call(grow(), json!({ "limits": { "memory_max": "100MiB" } }), 6)), "ok");
     assert_eq!(code(call(grow(), json!({ "limits": { "memory_max": "100MiB" } }), 7)), "RDE0312");
+}
+
+#[test]
+fn growth_that_fails_by_itself_is_not_charged() {
+    // 1,000 and 20 pages are past the memory's own maximum, 4 are not.
+    let mut grow = Guest::process(
+        "(drop (memory.grow (i32.const 1000))) (drop (memory.grow (i32.const 20)))
+         (if (i32.eq (memory.grow (i32.const 4)) (i32.const -1)) (then (unreachable))) (i32.const 0)",
+    );
+    (grow.pages, grow.pages_max) = (3, Some(10));
+    let bench = Bench::new(&grow.component());
+    let mut runner = bench.open(json!({})).expect("the guest opens");
+    assert_eq!(code(run(&mut runner, batch(1))), "ok");
+    let peak = runner.stats().map(|stats| stats.memory_peak.load(std::sync::atomic::Ordering::Relaxed));
+    assert_eq!(peak, Some(7 << 16));
+
+    let budget = rde_core::Budget::new(1 << 30);
+    let mut state = host_state(Limits::default(), budget.clone());
+    assert!(state.memory.memory_growing(0, 1 << 20, None).expect("it answers"));
+    assert!(state.memory.memory_growing(1 << 20, 3 << 20, None).expect("it answers"));
+    for _ in 0..2 {
+        state.memory.memory_grow_failed(wasmtime::Error::msg("the system has no more")).expect("it answers");
+        assert_eq!(budget.used(), 1 << 20);
+    }
+}
+
+fn host_state(limits: Limits, budget: rde_core::Budget) -> crate::state::HostState {
+    let limits = Arc::new(limits);
+    let clock = Arc::new(super::TestClock::default());
+    let log = crate::log::CallLog::new(clock, limits.clone(), "".into(), "".into(), "".into());
+    crate::state::HostState::new(limits, budget, log)
 }
 
 #[test]
@@ -188,6 +220,24 @@ fn a_batch_over_input_max_is_cut_and_a_row_over_it_set_aside() {
 }
 
 #[test]
+fn a_dictionary_that_is_over_input_max_once_cast_is_cut_too() {
+    let mut forward = Guest::process("(call $forward (i32.const 0)) (i32.const 0)");
+    forward.columns = vec![None];
+    let bench = Bench::new(&forward.component());
+    let ids: ArrayRef = Arc::new(arrow::array::Int64Array::from_iter_values(0..64));
+    let values: ArrayRef = Arc::new(StringArray::from(vec!["x".repeat(100_000)]));
+    let keys = arrow::array::Int32Array::from(vec![0; 64]);
+    let names: ArrayRef = Arc::new(arrow::array::DictionaryArray::new(keys, values));
+    let batch = RecordBatch::try_from_iter([("id", ids), ("name", names)]).expect("two columns");
+    // 6.4 MB of text, of which 512 KiB may cross at once.
+    let fields = json!({ "limits": { "memory_max": "1MiB" } });
+    let inputs = [("in".to_owned(), batch.schema())];
+    let mut runner = bench.open_with(fields, &inputs).expect("the guest opens");
+    let made = run(&mut runner, batch).expect("the parts fit");
+    assert_eq!((made.ids(), made.batches.len()), ((0..64).collect(), 16));
+}
+
+#[test]
 fn parts_of_a_cut_batch_are_published_one_after_the_other() {
     let mut forward = Guest::process("(call $forward (i32.const 0)) (i32.const 0)");
     forward.columns = vec![None];
@@ -249,10 +299,7 @@ fn instances_and_memories_within_a_component_are_counted() {
         let text = format!("(component (core module $m {module}) {instances})");
         let bytes = wat::parse_str(text).expect("the text is a component");
         let component = wasmtime::component::Component::new(&engines.on_demand, bytes).expect("it compiles");
-        let limits = Arc::new(Limits::default());
-        let clock = Arc::new(super::TestClock::default());
-        let log = crate::log::CallLog::new(clock, limits.clone(), "".into(), "".into(), "".into());
-        let state = crate::state::HostState::new(limits, rde_core::Budget::new(1 << 30), log);
+        let state = host_state(Limits::default(), rde_core::Budget::new(1 << 30));
         let mut store = wasmtime::Store::new(&engines.on_demand, state);
         store.limiter(|state| &mut state.memory);
         store.set_epoch_deadline(1);

@@ -20,7 +20,8 @@ use arrow::datatypes::{
 use arrow::error::ArrowError;
 
 use super::check;
-use super::measure::{Body, COUNT_ONLY, Measure, Node, ROWS_MAX, Span};
+use super::copy::copy;
+use super::measure::{ARRAY_BYTES, Body, COUNT_ONLY, Measure, Node, ROWS_MAX, Span};
 use super::pool::{BufferPool, Lease};
 use crate::envelope::{self, BatchHeader, Kind};
 use crate::error::IpcError;
@@ -109,8 +110,13 @@ impl Decoder {
             self.columns.push(measure.target);
             bytes = bytes.checked_add(measure.target).ok_or(IpcError::TooLarge)?;
         }
-        bytes = bytes.checked_add(measure.free).ok_or(IpcError::TooLarge)?;
+        let arrays = measure.nodes.len().saturating_mul(ARRAY_BYTES);
+        bytes = bytes.checked_add(measure.free.saturating_add(arrays)).ok_or(IpcError::TooLarge)?;
         measure.end()?;
+        if expected.is_none() {
+            // The rows may have no bytes at all, and whoever reads them will make some for each.
+            bytes = bytes.max(rows);
+        }
         charge(bytes).map_err(|Refused| IpcError::Refused)?;
         let columns = self.build(body)?;
         Ok(Decoded { rows, columns, bytes })
@@ -153,7 +159,7 @@ impl Decoder {
         for span in nodes.iter().flat_map(|node| &node.spans).filter(|span| span.len > 0 && span.target != COUNT_ONLY) {
             let target = &mut block[span.target..span.target + span.len];
             match body.get(span) {
-                Some(source) => target.copy_from_slice(source),
+                Some(source) => copy(target, source),
                 // The offsets of a column without rows, which a writer may leave out.
                 None => target.fill(0),
             }

@@ -16,7 +16,9 @@ use arrow::compute::cast;
 use arrow::datatypes::{ByteArrayType, DataType, Schema, SchemaRef};
 use arrow::error::ArrowError;
 
+use super::copy::copy;
 use super::schema::crossing_column;
+use super::widened;
 use crate::build::Builder;
 use crate::envelope::{self, ALIGNMENT};
 use crate::error::IpcError;
@@ -43,6 +45,8 @@ struct Work {
     pieces: Vec<Piece>,
     builder: Builder,
     body: usize,
+    /// What the body may have; a column is not cast past it.
+    body_max: usize,
 }
 
 /// One buffer to be written at its place in the body.
@@ -85,7 +89,14 @@ impl Encoder {
 
     /// Measures a batch of the schema given to [`Encoder::new`].
     pub fn prepare(&mut self, batch: &RecordBatch) -> Result<Prepared<'_>, IpcError> {
+        self.prepare_within(batch, MESSAGE_MAX)
+    }
+
+    /// As [`Encoder::prepare`], but a batch whose body is longer than so many bytes is [`IpcError::TooLarge`], found before a
+    /// column is cast to something so long.
+    pub fn prepare_within(&mut self, batch: &RecordBatch, body_max: usize) -> Result<Prepared<'_>, IpcError> {
         self.work.clear();
+        self.work.body_max = body_max.min(MESSAGE_MAX);
         for ((index, real), field) in self.columns.iter().zip(self.schema.fields()) {
             let column = batch.columns().get(*index).ok_or(IpcError::Access { wanted: "any" })?;
             if column.data_type() != real {
@@ -93,8 +104,7 @@ impl Encoder {
             }
             self.work.array(column, field.data_type())?;
         }
-        // Metadata lengths are 32 bits, a body that long is cut by every limit before.
-        if self.work.body > MESSAGE_MAX {
+        if self.work.body > self.work.body_max {
             return Err(IpcError::TooLarge);
         }
         Ok(Prepared { work: &mut self.work, rows: batch.num_rows() })
@@ -109,7 +119,7 @@ impl Encoder {
     }
 }
 
-/// The largest body: what a 32-bit guest can hold at all.
+/// The largest body: what a 32-bit guest can hold at all, and what lengths in the metadata can say.
 const MESSAGE_MAX: usize = (1 << 31) - 1;
 
 impl Prepared<'_> {
@@ -125,7 +135,7 @@ impl Prepared<'_> {
 
     /// Writes the message. The target must be exactly [`Prepared::len`] bytes; every byte is written.
     pub fn write_into(self, out: &mut [u8]) {
-        let Work { nodes, buffers, pieces, builder, body } = &mut *self.work;
+        let Work { nodes, buffers, pieces, builder, body, .. } = &mut *self.work;
         envelope::batch_metadata(builder, self.rows, nodes, buffers, *body);
         let head = envelope::write_head(builder, out);
         let target = &mut out[head..];
@@ -167,7 +177,12 @@ impl Work {
             | DataType::ListView(_)
             | DataType::LargeListView(_)
             | DataType::Decimal32(..)
-            | DataType::Decimal64(..) => self.array(&cast(array, target).map_err(arrow_error)?, target),
+            | DataType::Decimal64(..) => {
+                if !widened::fits(array, self.body_max.saturating_sub(self.body)) {
+                    return Err(IpcError::TooLarge);
+                }
+                self.array(&cast(array, target).map_err(arrow_error)?, target)
+            }
             DataType::Utf8View | DataType::BinaryView => self.views(array),
             _ => self.plain(array, target),
         }
@@ -288,7 +303,7 @@ impl Work {
 impl Piece {
     fn write(&self, target: &mut [u8]) {
         match &self.source {
-            Source::Bytes(buffer) => target.copy_from_slice(&buffer.as_slice()[..self.len]),
+            Source::Bytes(buffer) => copy(target, &buffer.as_slice()[..self.len]),
             Source::Bits(bits) => write_bits(bits, target),
             Source::Offsets32(raw) => {
                 let first = i32_at(raw, 0);

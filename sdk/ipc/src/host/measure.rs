@@ -16,6 +16,10 @@ pub(super) const COUNT_ONLY: usize = usize::MAX;
 /// Buffer of a span that no buffer of the message fills.
 pub(super) const NO_BUFFER: usize = usize::MAX;
 
+/// Charge for each array of a batch, children included, beside the bytes of its buffers: the array itself, its place in the
+/// batch and its hold on the block take about as much, and a message may have many columns of few rows.
+pub(super) const ARRAY_BYTES: usize = 256;
+
 /// Where the bytes are.
 pub(super) enum Body<'a> {
     Block(&'a [u8]),

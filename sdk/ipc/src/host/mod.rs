@@ -5,6 +5,7 @@
 //! Not here: calls, limits and what to do about a refusal (`rde-wasm`).
 
 mod check;
+mod copy;
 mod decode;
 mod encode;
 mod fuzz;
@@ -14,6 +15,7 @@ mod schema;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod widened;
 
 pub use decode::{Charge, Decoded, Decoder, Refused};
 pub use encode::{Encoder, Prepared};

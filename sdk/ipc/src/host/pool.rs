@@ -10,6 +10,8 @@ use arrow::buffer::Buffer;
 
 use crate::aligned::AlignedBuffer;
 
+/// The smallest block.
+const BLOCK_MIN: usize = 64;
 /// At most so many free blocks are kept.
 const FREE_MAX: usize = 256;
 
@@ -47,7 +49,7 @@ impl BufferPool {
     pub(super) fn take(&self, bytes: usize) -> Lease {
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
         // A block up to twice too large will do; a larger one would hold memory that nobody was charged for.
-        let fits = |block: &AlignedBuffer| block.len() >= bytes && block.len() <= 2 * bytes.max(2048);
+        let fits = |block: &AlignedBuffer| block.len() >= bytes && block.len() <= 2 * bytes.max(BLOCK_MIN);
         let found = free.blocks.iter().rposition(fits).map(|index| free.blocks.swap_remove(index));
         free.retained -= found.as_ref().map_or(0, AlignedBuffer::len);
         drop(free);
@@ -84,7 +86,8 @@ impl Drop for Lease {
     }
 }
 
-/// Room for the next batch, which is rarely as long as this one to the byte.
+/// Room for the next batch, which is rarely as long as this one to the byte. A quarter more at most, since what was charged are
+/// the bytes: small columns get small blocks.
 fn rounded(bytes: usize) -> usize {
-    bytes.next_multiple_of((bytes / 8).next_power_of_two().max(2048))
+    bytes.next_multiple_of((bytes / 8).next_power_of_two().max(BLOCK_MIN))
 }

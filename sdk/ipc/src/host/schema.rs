@@ -18,6 +18,12 @@ const EXTENSION_METADATA: &str = "ARROW:extension:metadata";
 /// The longest time zone.
 const ZONE_MAX: usize = 64;
 
+/// Bytes of a schema message: so many, and so many for each field it may have.
+const BYTES_FREE: usize = 1 << 20;
+const BYTES_PER_FIELD: usize = 4 << 10;
+/// Entries of metadata for each field it may have.
+const PAIRS_PER_FIELD: usize = 16;
+
 /// What a guest's schema may be.
 #[derive(Debug, Clone)]
 pub struct SchemaRules {
@@ -52,7 +58,15 @@ pub fn encode_schema(schema: &ArrowSchema) -> Result<Vec<u8>, IpcError> {
 
 /// Parses and checks a schema message of a guest.
 pub fn check_schema(bytes: &[u8], rules: &SchemaRules) -> Result<SchemaRef, IpcError> {
-    let limits = SchemaLimits { depth_max: rules.depth_max, fields_max: rules.fields_max, name_max: rules.name_max };
+    if bytes.len() > BYTES_FREE.saturating_add(rules.fields_max.saturating_mul(BYTES_PER_FIELD)) {
+        return Err(IpcError::Metadata { fault: "it is longer than its fields can need" });
+    }
+    let limits = SchemaLimits {
+        depth_max: rules.depth_max,
+        fields_max: rules.fields_max,
+        name_max: rules.name_max,
+        pairs_max: rules.fields_max.saturating_mul(PAIRS_PER_FIELD),
+    };
     let schema = Schema::parse_within(bytes, limits)?;
     let fields = checked_fields(&schema.fields, rules)?;
     Ok(Arc::new(ArrowSchema::new(fields)))

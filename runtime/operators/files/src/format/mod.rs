@@ -9,6 +9,7 @@ mod csv;
 mod json;
 mod parquet;
 mod parquet_by_column;
+mod row_bytes;
 mod table;
 
 use std::io::{self, Write};
@@ -20,6 +21,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 
 pub(crate) use cells::{Cells, bytes_of, is_flat};
+pub(crate) use row_bytes::row_bytes;
 
 /// A format with its options.
 #[derive(Clone, Debug)]
@@ -59,6 +61,11 @@ pub(crate) trait Encoder<W>: Send {
     fn written(&self) -> u64;
     /// Returns the bytes the output would have if it ended now, roughly.
     fn size(&self) -> u64;
+    /// Returns whether the output would have at least `bytes` if it ended now. One whose [`Encoder::size`] may be far off
+    /// finds out first, since an output that ended too early stays small.
+    fn reaches(&mut self, bytes: u64) -> Result<bool, EncodeError> {
+        Ok(self.size() >= bytes)
+    }
     /// Returns the bytes of memory it holds.
     fn memory(&self) -> usize;
     /// Gives what waits in memory to `W`.

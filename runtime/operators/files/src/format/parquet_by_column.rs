@@ -2,6 +2,8 @@
 //!
 //! A column writer keeps a dictionary and a compressor, some 200 KiB before the first value. With a thousand columns, or with
 //! files open for a hundred folders, such writers take more than the rows do; here one exists at a time.
+//! The size of a file is told from the bytes of the rows that wait and from what earlier rows came to; until there were some,
+//! and where that turns out wrong, rows are encoded to find out.
 //! Invariant: beside the rows that wait, one column is in memory.
 
 use std::io::{self, Write};
@@ -15,10 +17,13 @@ use parquet::errors::Result;
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
 
-use super::{EncodeError, Encoder};
+use super::{EncodeError, Encoder, row_bytes};
 
-/// Bytes of waiting rows at which a row group ends.
+/// Bytes of memory of waiting rows at which a row group ends.
 const WAITING_BYTES_MAX: usize = 32 << 20;
+
+/// A file may be this fraction smaller than it is to be. Without it the last rows would go into ever smaller row groups.
+const SHORTFALL: u64 = 8;
 
 /// Writes Parquet, one column at a time.
 pub(super) struct ByColumnEncoder<W: Write + Send> {
@@ -26,7 +31,10 @@ pub(super) struct ByColumnEncoder<W: Write + Send> {
     schema: SchemaRef,
     properties: WriterProperties,
     waiting: Vec<RecordBatch>,
-    waiting_bytes: usize,
+    /// Bytes of the waiting rows themselves.
+    waiting_bytes: u64,
+    /// Bytes that waiting keeps alive: of a slice the whole, and of a short batch mostly its arrays themselves.
+    memory: usize,
     /// Bytes of all rows that were encoded, before they were.
     encoded: u64,
 }
@@ -35,7 +43,7 @@ impl<W: Write + Send> ByColumnEncoder<W> {
     pub(super) fn new(out: W, schema: SchemaRef, properties: WriterProperties) -> Result<ByColumnEncoder<W>> {
         let (writer, _) =
             ArrowWriter::try_new(out, schema.clone(), Some(properties.clone()))?.into_serialized_writer()?;
-        Ok(ByColumnEncoder { writer, schema, properties, waiting: Vec::new(), waiting_bytes: 0, encoded: 0 })
+        Ok(ByColumnEncoder { writer, schema, properties, waiting: Vec::new(), waiting_bytes: 0, memory: 0, encoded: 0 })
     }
 
     fn write_row_group(&mut self) -> Result<()> {
@@ -50,8 +58,8 @@ impl<W: Write + Send> ByColumnEncoder<W> {
         }
         row_group.close()?;
         self.waiting.clear();
-        self.encoded += self.waiting_bytes as u64;
-        self.waiting_bytes = 0;
+        self.encoded += std::mem::take(&mut self.waiting_bytes);
+        self.memory = 0;
         Ok(())
     }
 }
@@ -75,10 +83,10 @@ fn encode(
 
 impl<W: Write + Send> Encoder<W> for ByColumnEncoder<W> {
     fn write(&mut self, batch: &RecordBatch) -> std::result::Result<(), EncodeError> {
-        // What waiting keeps alive: of a slice the whole, and of a short batch mostly its arrays themselves.
-        self.waiting_bytes += batch.get_array_memory_size();
+        self.waiting_bytes += row_bytes(batch);
+        self.memory += batch.get_array_memory_size();
         self.waiting.push(batch.clone());
-        if self.waiting_bytes >= WAITING_BYTES_MAX { self.drain() } else { Ok(()) }
+        if self.memory >= WAITING_BYTES_MAX { self.drain() } else { Ok(()) }
     }
 
     fn written(&self) -> u64 {
@@ -86,14 +94,21 @@ impl<W: Write + Send> Encoder<W> for ByColumnEncoder<W> {
     }
 
     fn size(&self) -> u64 {
-        let waiting = self.waiting_bytes as u64;
         // Until a row group was encoded, its bytes are taken for those of its rows.
-        let estimate = (waiting * self.written()).checked_div(self.encoded).unwrap_or(waiting);
-        self.written() + estimate
+        let estimate = self.waiting_bytes.saturating_mul(self.written()).checked_div(self.encoded);
+        self.written() + estimate.unwrap_or(self.waiting_bytes)
+    }
+
+    fn reaches(&mut self, bytes: u64) -> std::result::Result<bool, EncodeError> {
+        if self.size() < bytes {
+            return Ok(false);
+        }
+        self.drain()?;
+        Ok(self.written() >= bytes - bytes / SHORTFALL)
     }
 
     fn memory(&self) -> usize {
-        self.waiting_bytes
+        self.memory
     }
 
     fn drain(&mut self) -> std::result::Result<(), EncodeError> {

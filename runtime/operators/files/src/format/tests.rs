@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, RecordBatch,
-    StringArray, StructArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float64Array, Int64Array,
+    ListArray, RecordBatch, StringArray, StringViewArray, StructArray, TimestampMicrosecondArray,
 };
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::{Begin, CsvFormat, FileFormat};
+use super::{Begin, CsvFormat, FileFormat, row_bytes};
 
 fn encode(format: &FileFormat, batches: &[RecordBatch]) -> Vec<u8> {
     let mut encoder = format.begin(Vec::new(), batches[0].schema_ref(), Begin::default()).expect("the schema fits");
@@ -137,6 +137,46 @@ fn a_very_wide_file_reads_back_as_written() {
     let rows: Vec<RecordBatch> = reader.build().expect("it opens").collect::<Result<_, _>>().expect("it reads");
     let expected = arrow::compute::concat_batches(&batch.schema(), [&batch, &batch, &batch]).expect("one schema");
     assert_eq!(format!("{:?}", rows[0].columns()), format!("{:?}", expected.columns()));
+}
+
+#[test]
+fn bytes_of_rows_are_those_of_their_part_of_the_memory() {
+    let lists = (0..1000).map(|n| Some(vec![Some(n); 10]));
+    let long = "a text that is too long to be in its view";
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("n", Arc::new(Int64Array::from_iter_values(0..1000))),
+        ("s", Arc::new(StringArray::from(vec!["ten bytes "; 1000]))),
+        ("v", Arc::new(StringViewArray::from(vec![long; 1000]))),
+        ("l", Arc::new(ListArray::from_iter_primitive::<Int64Type, _, _>(lists))),
+        ("d", Arc::new(vec!["x"; 1000].into_iter().collect::<DictionaryArray<Int32Type>>())),
+    ];
+    let nested: ArrayRef = Arc::new(StructArray::from(RecordBatch::try_from_iter(columns.clone()).expect("columns")));
+    for (name, array) in columns.into_iter().chain([("nested", nested)]) {
+        let whole = row_bytes(&column(name, array.clone()));
+        let part = row_bytes(&column(name, array.slice(300, 100)));
+        assert!(whole >= 4000, "{name}: {whole}");
+        assert!((whole / 11..whole / 9).contains(&part), "{name}: {part} of {whole}");
+    }
+}
+
+#[test]
+fn a_file_in_a_folder_of_many_is_as_large_as_its_rows_come_to() {
+    let format = FileFormat::Parquet(parquet::basic::Compression::ZSTD(parquet::basic::ZstdLevel::default()));
+    let numbers = column("n", Arc::new(Int64Array::from_iter_values((0..8192).map(|n| n * 0x0123_4567_89AB))));
+    let begin = Begin { continued: false, one_of_many: true };
+    let mut encoder = format.begin(Vec::new(), numbers.schema_ref(), begin).expect("the schema fits");
+    encoder.write(&numbers.slice(64, 64)).expect("the batch fits");
+    assert!(encoder.size() < 1 << 10, "a slice has the size of its rows, not {}", encoder.size());
+    assert!(encoder.memory() >= 8192 * 8, "a slice keeps the whole in memory");
+    // Rows that come to almost nothing reach no size by the bytes they had.
+    let same = column("n", Arc::new(Int64Array::from_value(7, 8192)));
+    encoder.write(&same).expect("the batch fits");
+    assert!(encoder.size() > 50_000 && !encoder.reaches(50_000).expect("memory does not fail"));
+    assert!(encoder.memory() == 0 && encoder.size() < 5_000, "{} is the real size", encoder.size());
+    encoder.write(&same).expect("the batch fits");
+    assert!(encoder.size() < 10_000, "{} is told from the rows before", encoder.size());
+    let size = encoder.size();
+    assert!(encoder.reaches(size / 2).expect("memory does not fail"), "most of the estimate is written already");
 }
 
 #[test]

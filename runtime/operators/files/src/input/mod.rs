@@ -187,9 +187,12 @@ pub(crate) fn url_scheme(path: &str) -> Option<&str> {
     (scheme.starts_with(|c: char| c.is_ascii_alphabetic()) && scheme.bytes().all(valid)).then_some(scheme)
 }
 
-/// Returns what a `path` reads, for the check that no output lies under an input.
+/// Returns what a `path` reads, for the checks that no output lies under an input and no pipe has two readers.
 pub(crate) fn footprint(base: &Path, path: &str, extensions: &[&str]) -> Vec<PathPattern> {
-    if path == "-" || path_fault(path).is_some() {
+    if path == "-" {
+        return vec![PathPattern::Stdin];
+    }
+    if path_fault(path).is_some() {
         return Vec::new();
     }
     let full = base.join(path);

@@ -34,7 +34,8 @@ fn footprints_follow_what_is_there() {
     assert_eq!(footprint(base, ".", &["csv"]), [PathPattern::Folder(base.join("."), vec!["csv".to_owned()])]);
     assert_eq!(footprint(base, "x.csv", &["csv"]), [PathPattern::File(base.join("x.csv"))]);
     assert_eq!(footprint(base, "*.csv", &["csv"]), [PathPattern::Glob("*.csv".to_owned())]);
-    assert!(footprint(base, "-", &["csv"]).is_empty());
+    assert_eq!(footprint(base, "-", &["csv"]), [PathPattern::Stdin]);
+    assert!(footprint(base, "s3://bucket/x.csv", &["csv"]).is_empty());
 }
 
 #[test]

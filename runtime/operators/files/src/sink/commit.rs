@@ -7,11 +7,10 @@
 //! recovery, never a part of either.
 //! Not here: closing files (`lane.rs`), and deciding whether to commit (engine, `checkpoint`).
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -123,7 +122,7 @@ fn link_all(target: &Target, files: &[StagedEntry], stages: &[Stage]) -> Result<
             return Err(error);
         }
     }
-    sync_folders(target, files.iter().map(|file| file.name.as_str()))
+    target.sync_folders_of(files.iter().map(|file| file.name.as_str()))
 }
 
 /// Removes the links this commit made; the hidden names are all still there, so it may be tried again.
@@ -144,12 +143,12 @@ fn finish(target: &Target, manifest: &Manifest) -> Result<()> {
         target.disk.remove(&path).map_err(|error| output_error("remove the old file", &path, error))?;
         target.prune(Path::new(old));
     }
-    sync_folders(target, manifest.old.iter().map(String::as_str))?;
+    target.sync_folders_of(manifest.old.iter().map(String::as_str))?;
     for file in &manifest.files {
         let path = target.path(&file.staged);
         target.disk.remove(&path).map_err(|error| output_error("remove the hidden name", &path, error))?;
     }
-    sync_folders(target, manifest.files.iter().map(|file| file.name.as_str()))?;
+    target.sync_folders_of(manifest.files.iter().map(|file| file.name.as_str()))?;
     remove_manifest(target)
 }
 
@@ -162,7 +161,7 @@ fn undo(target: &Target, manifest: &Manifest) -> Result<()> {
         }
         target.discard(Path::new(&file.staged))?;
     }
-    sync_folders(target, manifest.files.iter().map(|file| file.name.as_str()))?;
+    target.sync_folders_of(manifest.files.iter().map(|file| file.name.as_str()))?;
     remove_manifest(target)
 }
 
@@ -172,7 +171,7 @@ fn replace(target: &Target, file: &StagedEntry) -> Result<()> {
         return if is_intact(&to, file) { Ok(()) } else { Err(broken(&to)) };
     }
     target.disk.rename(&from, &to).map_err(|error| output_error("replace", &to, error))?;
-    sync_folders(target, std::iter::once(file.name.as_str()))
+    target.sync_folders_of(std::iter::once(file.name.as_str()))
 }
 
 fn stage(target: &Target, file: &StagedEntry) -> Result<Stage> {
@@ -218,21 +217,14 @@ fn remove_manifest(target: &Target) -> Result<()> {
     target.disk.sync(&target.folder).map_err(|error| output_error("make durable", &target.folder, error))
 }
 
-fn sync_folders<'a>(target: &Target, names: impl Iterator<Item = &'a str>) -> Result<()> {
-    let folders: BTreeSet<PathBuf> =
-        names.map(|name| target.path(Path::new(name).parent().unwrap_or(Path::new("")))).collect();
-    for folder in folders.iter().filter(|folder| folder.exists()) {
-        target.disk.sync(folder).map_err(|error| output_error("make durable", folder, error))?;
-    }
-    Ok(())
-}
-
 fn in_the_way(path: &Path) -> Error {
     Error::config(
         &codes::COMMIT_REFUSED,
         format!("cannot make `{}` visible: the name was taken during the run", path.display()),
     )
-    .help("nothing of this run is visible; remove the other file, or choose another `path`, and run the pipeline again")
+    .help(
+        "nothing of this sink is visible; remove the other file, or choose another `path`, and run the pipeline again",
+    )
 }
 
 fn broken(path: &Path) -> Error {

@@ -6,7 +6,7 @@
 //! operator's budget.
 //! Not here: how batches become bytes (`format`), when files become visible (`commit.rs`).
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::future::ready;
 use std::path::Path;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use super::staged::StagedFile;
 use super::target::Target;
 use super::token::{StagedEntry, Token};
 use crate::codes;
-use crate::format::{Begin, EncodeError, Encoder, FileFormat};
+use crate::format::{Begin, EncodeError, Encoder, FileFormat, row_bytes};
 
 /// Files that all lanes of a sink keep open at a time; a lane closes its least recently used first. A process may often have
 /// 1,024 open.
@@ -67,6 +67,8 @@ pub(crate) struct LaneWriter {
     next_number: u64,
     uses: u64,
     memory: usize,
+    /// Bytes that files took and no output was told of yet.
+    untold: u64,
     charge: Option<Charge>,
     prepared_any: bool,
     failed: Option<Error>,
@@ -109,6 +111,7 @@ impl LaneWriter {
             next_number: 0,
             uses: 0,
             memory: 0,
+            untold: 0,
             charge: None,
             prepared_any: false,
             failed: None,
@@ -124,7 +127,7 @@ impl LaneWriter {
             return Err(schema_changed(&self.options.format));
         }
         if self.target.single.is_none() || !begun {
-            self.close_all()?;
+            self.finish_all()?;
         }
         self.divider = match self.options.partition_by.as_slice() {
             [] => None,
@@ -135,25 +138,25 @@ impl LaneWriter {
     }
 
     fn take(&mut self, batch: &RecordBatch, out: &mut Output) -> Result<()> {
-        let Some(divider) = &self.divider else { return self.put(&[], "", batch, out) };
+        let Some(divider) = &self.divider else { return self.put(&[], "", batch) };
         let divided = divider.divide(batch).map_err(|error| encode_error(error.into(), self.path()))?;
         for row in divided.refused {
             let message = format!("a value of `partition_by` makes a folder name of more than {FOLDER_NAME_MAX} bytes");
             out.reject(Rejected::new(codes::PARTITION_VALUE.id, message, Payload::Row(batch.clone(), row)));
         }
-        divided.parts.into_iter().try_for_each(|part| self.put(&part.key, &part.folder, &part.batch, out))
+        divided.parts.into_iter().try_for_each(|part| self.put(&part.key, &part.folder, &part.batch))
     }
 
-    fn put(&mut self, key: &[u8], folder: &str, batch: &RecordBatch, out: &mut Output) -> Result<()> {
+    fn put(&mut self, key: &[u8], folder: &str, batch: &RecordBatch) -> Result<()> {
         let mut done = 0;
         while done < batch.num_rows() {
             let rows = self.room(key, batch).min(batch.num_rows() - done);
             let whole = rows == batch.num_rows();
             let slice = if whole { batch.clone() } else { batch.slice(done, rows) };
-            self.put_rows(key, folder, &slice, out)?;
+            self.put_rows(key, folder, &slice)?;
             done += rows;
         }
-        self.bound_memory(out)
+        self.bound_memory()
     }
 
     /// Returns about how many rows of a batch the file of a folder takes until it is closed.
@@ -162,15 +165,12 @@ impl LaneWriter {
             return usize::MAX;
         }
         let (size, rows) = self.open.get(key).map_or((0, 0), |file| (file.encoder.size(), file.rows));
-        let row_bytes = match size.checked_div(rows) {
-            Some(average) => average,
-            None => (batch.get_array_memory_size() / batch.num_rows().max(1)) as u64,
-        };
-        let room = self.options.file_bytes_max.saturating_sub(size) / row_bytes.max(1);
+        let (bytes, per_rows) = if rows > 0 { (size, rows) } else { (row_bytes(batch), batch.num_rows() as u64) };
+        let room = self.options.file_bytes_max.saturating_sub(size).saturating_mul(per_rows).div_ceil(bytes.max(1));
         usize::try_from(room).unwrap_or(usize::MAX).max(SLICE_ROWS_MIN)
     }
 
-    fn put_rows(&mut self, key: &[u8], folder: &str, batch: &RecordBatch, out: &mut Output) -> Result<()> {
+    fn put_rows(&mut self, key: &[u8], folder: &str, batch: &RecordBatch) -> Result<()> {
         if !self.open.contains_key(key) {
             self.begin(key.into(), folder.to_owned(), batch.schema_ref())?;
         }
@@ -179,13 +179,14 @@ impl LaneWriter {
         file.used = self.uses;
         let staged = self.target.path(&file.staged);
         file.encoder.write(batch).map_err(|error| encode_error(error, &staged))?;
+        let full = file.encoder.reaches(self.options.file_bytes_max).map_err(|error| encode_error(error, &staged))?;
         file.rows += batch.num_rows() as u64;
         self.memory = self.memory - file.memory + file.encoder.memory();
         file.memory = file.encoder.memory();
-        out.wrote(file.encoder.written() - file.counted);
+        self.untold += file.encoder.written() - file.counted;
         file.counted = file.encoder.written();
-        if file.encoder.size() >= self.options.file_bytes_max {
-            self.close(key, out)?;
+        if full {
+            self.close(key)?;
         }
         Ok(())
     }
@@ -194,7 +195,7 @@ impl LaneWriter {
         if self.open.len() >= (OPEN_FILES_MAX / self.options.lanes.max(1)).max(1)
             && let Some(oldest) = self.open.iter().min_by_key(|(_, file)| file.used).map(|(key, _)| key.clone())
         {
-            self.close(&oldest, &mut Output::new())?;
+            self.close(&oldest)?;
         }
         let number = self.next_number;
         self.next_number += 1;
@@ -211,37 +212,33 @@ impl LaneWriter {
         Ok(())
     }
 
-    fn close(&mut self, key: &[u8], out: &mut Output) -> Result<()> {
+    fn close(&mut self, key: &[u8]) -> Result<()> {
         let Some(file) = self.open.remove(key) else { return Ok(()) };
         self.memory -= file.memory;
         let path = self.target.path(&file.staged);
         let done = file.encoder.finish().map_err(|error| encode_error(error, &path))?;
         let (bytes, crc32) = done.close().map_err(|error| output_error("write", &path, error))?;
-        out.wrote(bytes - file.counted);
+        self.untold += bytes - file.counted;
         let OpenFile { staged, folder, number, rows, .. } = file;
         self.closed.push(ClosedFile { staged, folder, number, rows, bytes, crc32 });
         Ok(())
     }
 
-    fn close_all(&mut self) -> Result<()> {
-        self.finish_all(&mut Output::new())
-    }
-
-    fn finish_all(&mut self, out: &mut Output) -> Result<()> {
+    fn finish_all(&mut self) -> Result<()> {
         let mut keys: Vec<(u64, Box<[u8]>)> = self.open.iter().map(|(key, file)| (file.number, key.clone())).collect();
         keys.sort();
-        keys.iter().try_for_each(|(_, key)| self.close(key, out))?;
+        keys.iter().try_for_each(|(_, key)| self.close(key))?;
         self.recharge();
         Ok(())
     }
 
-    fn bound_memory(&mut self, out: &mut Output) -> Result<()> {
+    fn bound_memory(&mut self) -> Result<()> {
         while self.memory > self.memory_max {
             let Some(largest) = self.open.values_mut().max_by_key(|file| file.memory) else { break };
             let path = self.target.path(&largest.staged);
             largest.encoder.drain().map_err(|error| encode_error(error, &path))?;
             let left = largest.encoder.memory();
-            out.wrote(largest.encoder.written() - largest.counted);
+            self.untold += largest.encoder.written() - largest.counted;
             largest.counted = largest.encoder.written();
             if left >= largest.memory {
                 break;
@@ -260,7 +257,7 @@ impl LaneWriter {
     }
 
     /// Closes and makes durable everything since the last time; returns the token, if there is anything to commit.
-    fn settle(&mut self, epoch: Epoch, out: &mut Output) -> Result<Vec<Prepared>> {
+    fn settle(&mut self, epoch: Epoch) -> Result<Vec<Prepared>> {
         let first = self.options.lane == 0 && !self.prepared_any;
         let none = self.open.is_empty() && self.closed.is_empty();
         if first
@@ -271,12 +268,8 @@ impl LaneWriter {
             // A run without rows still leaves a table that readers can open.
             self.begin(Box::default(), String::new(), &schema)?;
         }
-        self.finish_all(out)?;
-        let folders: BTreeSet<&str> = self.closed.iter().map(|file| file.folder.as_str()).collect();
-        for folder in folders {
-            let path = self.target.path(folder);
-            self.target.disk.sync(&path).map_err(|error| output_error("make durable", &path, error))?;
-        }
+        self.finish_all()?;
+        self.target.sync_folders_of(self.closed.iter().map(|file| file.staged.as_str()))?;
         self.epoch = epoch.next();
         self.begun.clear();
         let files: Vec<StagedEntry> =
@@ -301,6 +294,17 @@ impl LaneWriter {
         &self.target.folder
     }
 
+    /// Runs one step that may write files, and counts what it wrote.
+    fn counted<T>(
+        &mut self,
+        out: &mut Output,
+        step: impl FnOnce(&mut LaneWriter, &mut Output) -> Result<T>,
+    ) -> Result<T> {
+        let done = self.guarded(|lane| step(lane, out));
+        out.wrote(std::mem::take(&mut self.untold));
+        done
+    }
+
     /// Runs one step, unless an earlier one failed: half a batch may be in a file then, and no later step can mend it.
     fn guarded<T>(&mut self, step: impl FnOnce(&mut LaneWriter) -> Result<T>) -> Result<T> {
         if let Some(error) = &self.failed {
@@ -316,11 +320,11 @@ impl SinkWriter for LaneWriter {
     }
 
     fn write<'a>(&'a mut self, batch: RecordBatch, out: &'a mut Output) -> BoxFuture<'a, Result<Written>> {
-        Box::pin(ready(self.guarded(|lane| lane.take(&batch, out).map(|()| Written::Done))))
+        Box::pin(ready(self.counted(out, |lane, out| lane.take(&batch, out).map(|()| Written::Done))))
     }
 
     fn prepare<'a>(&'a mut self, epoch: Epoch, out: &'a mut Output) -> BoxFuture<'a, Result<Vec<Prepared>>> {
-        Box::pin(ready(self.guarded(|lane| lane.settle(epoch, out))))
+        Box::pin(ready(self.counted(out, |lane, _| lane.settle(epoch))))
     }
 
     fn abandon(&mut self) -> BoxFuture<'_, Result<()>> {

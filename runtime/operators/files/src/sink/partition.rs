@@ -55,7 +55,7 @@ impl Divider {
         let fields = columns.iter().map(|index| SortField::new(schema.field(*index).data_type().clone()));
         Ok(Divider {
             converter: RowConverter::new(fields.collect())?,
-            names: by.iter().map(|name| encode(name)).collect(),
+            names: by.iter().map(|name| folder_name(name)).collect(),
             columns,
             rest,
         })
@@ -93,6 +93,13 @@ impl Divider {
         }
         Ok(Some(folder))
     }
+}
+
+/// Returns a column's part of a folder's name. It begins with no dot: nobody looks into hidden folders, neither readers nor
+/// the sink itself when it is asked what is there already.
+pub(crate) fn folder_name(column: &str) -> String {
+    let encoded = encode(column);
+    encoded.strip_prefix('.').map(|rest| format!("%2E{rest}")).unwrap_or(encoded)
 }
 
 /// Returns whether values of a type can name a folder.
@@ -182,6 +189,12 @@ mod tests {
         let (parts, _) = divide(vec![Some("__HIVE_DEFAULT_PARTITION__"), None]);
         assert_eq!(parts[0].0, "k%20y=%5F_HIVE_DEFAULT_PARTITION__");
         assert_eq!(parts.len(), 2);
+    }
+
+    #[test]
+    fn a_folder_is_never_hidden() {
+        assert_eq!(folder_name(".k.x"), "%2Ek.x");
+        assert_eq!(folder_name("k.x"), "k.x");
     }
 
     #[test]

@@ -23,7 +23,7 @@ use super::config::{
 use super::disk::Disk;
 use super::lane::{LaneOptions, LaneWriter};
 use super::names::Names;
-use super::partition::can_divide;
+use super::partition::{can_divide, folder_name};
 use super::target::Target;
 use crate::codes;
 use crate::format::{CsvFormat, FileFormat};
@@ -65,7 +65,8 @@ impl OperatorSpec for ParquetSink {
         let config: ParquetSinkConfig = fields.read(&codes::BAD_SINK_FIELD)?;
         let ParquetSinkConfig { path, if_exists, partition_by, file_size_target, compression: codec } = config;
         let options = SinkOptions { path, if_exists, partition_by, file_size_target };
-        FileSinkPlan::parse(fields, self.name(), options, compression(&codec).map(FileFormat::Parquet))
+        let format = compression(&codec).map(FileFormat::Parquet).map_err(|fault| vec![fault]);
+        FileSinkPlan::parse(fields, self.name(), options, format)
     }
 }
 
@@ -86,9 +87,7 @@ impl OperatorSpec for CsvSink {
         let config: CsvSinkConfig = fields.read(&codes::BAD_SINK_FIELD)?;
         let CsvSinkConfig { path, if_exists, partition_by, file_size_target, header, delimiter, null_value } = config;
         let options = SinkOptions { path, if_exists, partition_by, file_size_target };
-        let format =
-            one_character(&delimiter).map(|delimiter| FileFormat::Csv(CsvFormat { header, delimiter, null_value }));
-        FileSinkPlan::parse(fields, self.name(), options, format)
+        FileSinkPlan::parse(fields, self.name(), options, csv_format(header, &delimiter, null_value))
     }
 }
 
@@ -136,11 +135,11 @@ impl FileSinkPlan {
         fields: &Fields,
         extension: &str,
         options: SinkOptions,
-        format: Result<FileFormat, Error>,
+        format: Result<FileFormat, Vec<Error>>,
     ) -> Result<Box<dyn Plan>, Faults> {
         let mut faults = Vec::new();
         let destination = options.check(extension).map_err(|found| faults.extend(found)).ok();
-        let format = format.map_err(|found| faults.push(found)).ok();
+        let format = format.map_err(|found| faults.extend(found)).ok();
         Faults::check(faults.into_iter().map(|fault| fault.in_operator(&fields.id)).collect())?;
         let destination = destination.expect("a destination is missing only beside its fault");
         let format = format.expect("a format is missing only beside its fault");
@@ -211,11 +210,20 @@ impl Plan for FileSinkPlan {
     }
 
     fn footprint(&self) -> Footprint {
-        let example = Names::new("pipeline", &self.id, Incarnation(0), self.format.extension(), None);
+        let extension = self.format.extension();
         let writes = match &self.destination {
             Destination::Stdout => Vec::new(),
             Destination::Folder(folder) => {
-                vec![self.base.join(folder).join(example.visible(rde_core::Epoch(1), 0, 0))]
+                let names = Names::new("pipeline", &self.id, Incarnation(0), extension, None);
+                let (folder, example) = (self.base.join(folder), names.visible(rde_core::Epoch(1), 0, 0));
+                let by = self.options.partition_by.iter().map(|column| format!("{}=*", folder_name(column)));
+                let divided: PathBuf = by.collect();
+                // Without rows, one file lies in the folder itself even when it is divided.
+                let mut writes = vec![folder.join(format!("*.{extension}")), folder.join(&example)];
+                if !self.options.partition_by.is_empty() {
+                    writes.push(folder.join(divided).join(&example));
+                }
+                writes
             }
             Destination::File(folder, name) => vec![self.base.join(folder).join(name)],
         };
@@ -295,6 +303,22 @@ fn below(base: &Path, folder: &Path) -> PathBuf {
     let full = base.join(folder);
     let shown: PathBuf = full.components().filter(|part| *part != Component::CurDir).collect();
     if shown.as_os_str().is_empty() { PathBuf::from(".") } else { shown }
+}
+
+fn csv_format(header: bool, delimiter: &str, null_value: String) -> Result<FileFormat, Vec<Error>> {
+    let delimiter = one_character(delimiter);
+    let breaks =
+        |byte: u8| matches!(byte, b'"' | b'\n' | b'\r') || delimiter.as_ref().is_ok_and(|found| *found == byte);
+    let bad_null = null_value.bytes().any(breaks).then(|| {
+        // It is written without quotes, which tell a text from a null.
+        let message = format!("`{}` cannot be the text of a null", null_value.escape_debug());
+        let help = "write a text without the delimiter, quotes and line ends, for example `NA`";
+        fault("/null_value", message, help)
+    });
+    match (delimiter, bad_null) {
+        (Ok(delimiter), None) => Ok(FileFormat::Csv(CsvFormat { header, delimiter, null_value })),
+        (delimiter, bad_null) => Err(delimiter.err().into_iter().chain(bad_null).collect()),
+    }
 }
 
 fn one_character(text: &str) -> Result<u8, Error> {

@@ -4,9 +4,11 @@
 //! old is all that a `replace` removes.
 //! Not here: the two phases (`lane.rs`, `commit.rs`).
 
+use std::collections::{BTreeSet, HashSet};
 use std::ffi::OsStr;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use rde_core::{Error, Result};
@@ -42,6 +44,8 @@ struct Found {
     visible: Vec<(PathBuf, bool)>,
     /// Hidden files that this sink staged.
     staged: Vec<PathBuf>,
+    /// Folders that were searched, by device and number: links may lead to one of them again.
+    searched: HashSet<(u64, u64)>,
 }
 
 impl Target {
@@ -59,6 +63,7 @@ impl Target {
         }
         let lock = TargetLock::take(folder.join(names.lock()))?;
         let mut target = Target { folder, names, if_exists, single, old: Vec::new(), disk, created, lock: Some(lock) };
+        target.sync_created()?;
         commit::recover(&target)?;
         let found = target.find()?;
         for staged in &found.staged {
@@ -90,6 +95,25 @@ impl Target {
         }
     }
 
+    /// Makes the folders of names below the target durable, and those above them up to the target's own: a lane may have
+    /// made any of them.
+    pub(crate) fn sync_folders_of<'a>(&self, names: impl Iterator<Item = &'a str>) -> Result<()> {
+        let folders: BTreeSet<&Path> = names.flat_map(|name| Path::new(name).ancestors().skip(1)).collect();
+        for folder in folders.into_iter().map(|folder| self.path(folder)).filter(|folder| folder.exists()) {
+            self.disk.sync(&folder).map_err(|error| output_error("make durable", &folder, error))?;
+        }
+        Ok(())
+    }
+
+    /// Makes the names of the folders that were made for the target durable.
+    fn sync_created(&self) -> Result<()> {
+        for parent in self.created.iter().filter_map(|folder| folder.parent()) {
+            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+            self.disk.sync(parent).map_err(|error| output_error("make durable", parent, error))?;
+        }
+        Ok(())
+    }
+
     fn find(&self) -> Result<Found> {
         let mut found = Found::default();
         match &self.single {
@@ -116,11 +140,18 @@ impl Target {
     }
 
     fn search(&self, below: &Path, depth: usize, found: &mut Found) -> Result<()> {
+        let failed = |error| output_error("look into", &self.path(below), error);
+        let folder = fs::metadata(self.path(below)).map_err(failed)?;
+        if !found.searched.insert((folder.dev(), folder.ino())) {
+            return Ok(());
+        }
         for entry in self.entries(below)? {
             let name = entry.file_name();
             let path = below.join(&name);
-            let failed = |error| output_error("look into", &self.path(below), error);
-            if entry.file_type().map_err(failed)?.is_dir() {
+            let kind = entry.file_type().map_err(failed)?;
+            // Lanes write through a link that has the name of a table partition, so what is behind it counts.
+            let linked = kind.is_symlink() && is_partition(&name) && self.path(&path).is_dir();
+            if kind.is_dir() || linked {
                 if depth < DEPTH_MAX && is_partition(&name) {
                     self.search(&path, depth + 1, found)?;
                 }

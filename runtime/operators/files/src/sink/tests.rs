@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -51,6 +51,25 @@ impl StepHook for Cut {
         let number = self.taken.fetch_add(1, Ordering::SeqCst);
         if number == self.at || (number > self.at && !self.once) {
             return Err(io::Error::other(format!("cut off before step {number}: {step}")));
+        }
+        Ok(())
+    }
+}
+
+/// Keeps the folders that were made durable.
+#[derive(Default)]
+struct Durable(Mutex<Vec<PathBuf>>);
+
+impl Durable {
+    fn take(&self) -> Vec<PathBuf> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl StepHook for Durable {
+    fn before(&self, step: &str, path: &Path) -> io::Result<()> {
+        if step == "sync folder" {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).push(path.to_owned());
         }
         Ok(())
     }
@@ -117,8 +136,66 @@ fn hidden(folder: &Path) -> Vec<String> {
     tree(folder).into_iter().filter(|name| name.split('/').any(|part| part.starts_with('.'))).collect()
 }
 
+/// Opens a folder that takes JSON files, none of which is there.
+fn json_target(folder: &Path, disk: Disk) -> rde_core::Result<Arc<Target>> {
+    let names = Names::new("pipe", "op", Incarnation(1), "json", None);
+    Target::open(folder.to_owned(), None, names, IfExists::Fail, disk).map(Arc::new)
+}
+
+/// Prepares one row in a JSON file that is divided by columns.
+fn prepare_row(target: &Arc<Target>, by: &[&str], row: &[(&str, i64)]) -> Commit {
+    let options = LaneOptions {
+        lane: 0,
+        lanes: 1,
+        format: FileFormat::Json,
+        partition_by: by.iter().map(|&name| name.to_owned()).collect(),
+        file_bytes_max: u64::MAX,
+        memory_max: 1 << 30,
+        budget: Budget::new(1 << 30),
+    };
+    let column = |value: i64| Arc::new(Int64Array::from(vec![value])) as ArrayRef;
+    let batch = RecordBatch::try_from_iter(row.iter().map(|(name, value)| (*name, column(*value)))).expect("one row");
+    let mut lane = LaneWriter::new(target.clone(), options);
+    let mut out = Output::new();
+    block_on(lane.schema(&SchemaVersion { version: 1, schema: batch.schema(), cause: None })).expect("schema");
+    block_on(lane.write(batch, &mut out)).expect("write");
+    commit_of(block_on(lane.prepare(Epoch(1), &mut out)).expect("prepare"))
+}
+
+/// Counts the visible CSV files below a folder, and follows no link.
+fn csv_files(folder: &Path) -> usize {
+    let count = |entry: fs::DirEntry| {
+        let name = entry.file_name().into_string().expect("text");
+        match entry.file_type().expect("it is there") {
+            kind if kind.is_dir() => csv_files(&entry.path()),
+            _ => usize::from(!name.starts_with('.') && name.ends_with(".csv")),
+        }
+    };
+    fs::read_dir(folder).expect("a folder").map(|entry| count(entry.expect("it is there"))).sum()
+}
+
+/// Returns the bytes of every file below a folder.
+fn sizes(folder: &Path) -> Vec<u64> {
+    tree(folder).iter().map(|name| fs::metadata(folder.join(name)).expect("it is there").len()).collect()
+}
+
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().expect("a temporary folder")
+}
+
+#[test]
+fn a_sink_says_which_files_it_will_write() {
+    let writes = |value: Value| {
+        let fields = crate::testing::fields(value, &rde_core::Settings::default());
+        let plan = rde_core::OperatorSpec::parse(&CsvSink, &fields).expect("the fields are right");
+        let writes = plan.footprint().writes;
+        writes.iter().map(|path| path.to_string_lossy().into_owned()).collect::<Vec<_>>()
+    };
+    let example = "pipeline-op-0000000000000000-1-0-0.csv";
+    assert_eq!(writes(json!({ "path": "out/a.csv" })), ["out/a.csv"]);
+    assert_eq!(writes(json!({ "path": "out" })), ["out/*.csv".to_owned(), format!("out/{example}")]);
+    let divided = writes(json!({ "path": "out", "partition_by": ["k", "a b"] }));
+    assert_eq!(divided.last(), Some(&format!("out/k=*/a%20b=*/{example}")));
 }
 
 const OLD: [(&str, i64); 3] = [("a", 1), ("b", 2), ("c", 3)];
@@ -426,7 +503,7 @@ fn the_number_of_open_files_is_bounded_and_every_row_is_kept() {
     let keys: Vec<String> = (0..OPEN_FILES_MAX + 1).map(|n| format!("k{n}")).collect();
     let once: Vec<(&str, i64)> = keys.iter().map(|key| (key.as_str(), 1)).collect();
     let value = json!({ "path": "out", "partition_by": ["k"] });
-    let (_, _) = write(folder.path(), &CsvSink, value, 1, &[batch(&once), batch(&once[..1])]).expect("writable");
+    let (mut out, _) = write(folder.path(), &CsvSink, value, 1, &[batch(&once), batch(&once[..1])]).expect("writable");
     // The first folder's file was closed to make room, so its second row is in a second file.
     assert_eq!(tree(&folder.path().join("out")).len(), OPEN_FILES_MAX + 2);
     let lines: usize = tree(&folder.path().join("out"))
@@ -434,6 +511,103 @@ fn the_number_of_open_files_is_bounded_and_every_row_is_kept() {
         .map(|name| fs::read_to_string(folder.path().join("out").join(name)).expect("text").lines().count() - 1)
         .sum();
     assert_eq!(lines, OPEN_FILES_MAX + 2);
+    assert_eq!(out.take().1.bytes, sizes(&folder.path().join("out")).iter().sum::<u64>(), "all bytes are counted");
+}
+
+#[test]
+fn bytes_of_files_that_a_new_schema_ends_are_counted() {
+    let folder = folder();
+    let mut sink = open_sink(folder.path(), &CsvSink, json!({ "path": "out" }), &schema(), 1, 1).expect("fine");
+    let mut out = Output::new();
+    let mut lane = block_on(sink.writer(0)).expect("a lane");
+    let one = batch(&OLD);
+    let other = one.project(&[1]).expect("the column is there");
+    for (version, batch) in [(1, one), (2, other)] {
+        block_on(lane.schema(&SchemaVersion { version, schema: batch.schema(), cause: None })).expect("schema");
+        block_on(lane.write(batch, &mut out)).expect("write");
+    }
+    block_on(lane.prepare(Epoch(1), &mut out)).expect("prepare");
+    let sizes = sizes(&folder.path().join("out"));
+    // The lock is a file without bytes.
+    let files = sizes.iter().filter(|size| **size > 0).count();
+    assert_eq!((files, out.take().1.bytes), (2, sizes.iter().sum::<u64>()));
+}
+
+#[test]
+fn files_of_a_folder_come_close_to_the_target_size() {
+    let target = 128 << 10;
+    let folder = folder();
+    let mut rng = fastrand::Rng::with_seed(7);
+    // Two bytes of eight are random, so the encoded rows have a fraction of the bytes of the rows.
+    let rows: Vec<(&str, i64)> = (0..40 * 8192).map(|_| ("a", rng.i64(0..1 << 16))).collect();
+    let batches: Vec<RecordBatch> = rows.chunks(8192).map(batch).collect();
+    let value = json!({ "path": "out", "partition_by": ["k"], "file_size_target": "128KiB" });
+    write(folder.path(), &ParquetSink, value, 1, &batches).expect("writable");
+    let mut sizes = sizes(&folder.path().join("out"));
+    sizes.sort_unstable();
+    assert!(sizes.len() > 2, "{sizes:?}");
+    // The smallest is the last one, of what was left.
+    assert!(sizes[1..].iter().all(|size| (target * 3 / 4..target * 3 / 2).contains(size)), "{sizes:?}");
+}
+
+#[test]
+fn new_folders_are_durable_in_their_parents_before_their_files_are_reported() {
+    let folder = folder();
+    let durable = Arc::new(Durable::default());
+    let out = folder.path().join("deep/out");
+    let target = json_target(&out, Disk::with_hook(durable.clone())).expect("an empty folder");
+    let parents = durable.take();
+    assert!([folder.path().to_owned(), folder.path().join("deep")].iter().all(|parent| parents.contains(parent)));
+    let commit = prepare_row(&target, &["k", "j"], &[("k", 1), ("j", 2), ("n", 3)]);
+    let all = [out.clone(), out.join("k=1"), out.join("k=1/j=2")];
+    let prepared = durable.take();
+    assert!(all.iter().all(|folder| prepared.contains(folder)), "{prepared:?}");
+    FileCommitter::new(target).make_visible(&commit).expect("commit");
+    let committed = durable.take();
+    assert!(all.iter().all(|folder| committed.contains(folder)), "{committed:?}");
+}
+
+#[test]
+fn folders_of_columns_that_begin_with_a_dot_are_a_part_of_the_output() {
+    let folder = folder();
+    let target = json_target(folder.path(), Disk::default()).expect("an empty folder");
+    let commit = prepare_row(&target, &[".k"], &[(".k", 1), ("n", 3)]);
+    FileCommitter::new(target).make_visible(&commit).expect("commit");
+    let again = json_target(folder.path(), Disk::default());
+    assert_eq!(again.err().map(|error| error.code()), Some("RDE0600"));
+}
+
+#[test]
+fn folders_behind_links_are_a_part_of_the_output() {
+    let (folder, other) = (folder(), folder());
+    std::os::unix::fs::symlink(other.path(), folder.path().join("k=b")).expect("writable");
+    // A link back to the output must not make the search endless, nor its files count twice.
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("k=again")).expect("writable");
+    run(IfExists::Fail, None, 1, &OLD).go(folder.path(), Disk::default()).expect("no file is there");
+    let found = || (csv_files(folder.path()), csv_files(other.path()));
+    assert_eq!(found(), (2, 1));
+    let error = run(IfExists::Fail, None, 2, &NEW).go(folder.path(), Disk::default()).expect_err("files are there");
+    assert!(error.to_string().contains("holds 3 `.csv` files"), "{error}");
+    run(IfExists::Replace, None, 2, &NEW).go(folder.path(), Disk::default()).expect("its own files");
+    assert_eq!(found(), (2, 1), "the old files are gone");
+}
+
+#[test]
+fn a_text_of_a_null_that_would_break_rows_is_a_fault_of_its_field() {
+    let folder = folder();
+    let places = |value: Value| -> Vec<(String, &'static str)> {
+        let faults = open_sink(folder.path(), &CsvSink, value, &schema(), 1, 1).err().unwrap_or_default();
+        let place = |fault: &rde_core::Error| fault.place().expect("faults have places").pointer.clone();
+        faults.iter().map(|fault| (place(fault), fault.code())).collect()
+    };
+    let null = ("/null_value".to_owned(), "RDE0607");
+    for text in ["a,b", "\"", "a\n", "\r"] {
+        assert_eq!(places(json!({ "path": "a", "null_value": text })), std::slice::from_ref(&null), "{text:?}");
+    }
+    assert_eq!(places(json!({ "path": "b", "null_value": "x;", "delimiter": ";" })), std::slice::from_ref(&null));
+    assert!(places(json!({ "path": "c", "null_value": "a,b", "delimiter": ";" })).is_empty());
+    let both = places(json!({ "path": "d", "null_value": "a\nb", "delimiter": ";;" }));
+    assert_eq!(both, [("/delimiter".to_owned(), "RDE0607"), null]);
 }
 
 #[test]

@@ -92,6 +92,17 @@ fn a_reader_that_went_away_is_no_error() {
 }
 
 #[test]
+fn rows_whose_reader_is_found_gone_at_the_end_are_not_prepared() {
+    let parquet = || FileFormat::Parquet(parquet::basic::Compression::UNCOMPRESSED);
+    let mut out = Output::new();
+    for (mut writer, prepared) in [(writer(parquet(), Closed), 0), (writer(parquet(), Paper::default()), 1)] {
+        block_on(writer.schema(&version(&batch("n", &[])))).expect("schema");
+        assert_eq!(block_on(writer.write(batch("n", &[1]), &mut out)).expect("it waits"), Written::Done);
+        assert_eq!(block_on(writer.prepare(Epoch(1), &mut out)).expect("no error").len(), prepared);
+    }
+}
+
+#[test]
 fn a_change_of_columns_needs_a_format_that_shows_it() {
     let paper = Paper::default();
     let mut table = writer(FileFormat::Table, paper.clone());

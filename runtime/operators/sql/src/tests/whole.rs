@@ -104,6 +104,27 @@ fn whole_queries_have_one_lane_and_refuse_unbounded_inputs_with_the_place() {
     assert_eq!(errors[0].place().and_then(|place| place.within.clone()), Some(28..33));
 }
 
+/// Guarantees: what the rows pass behind the query is told that they must keep their order.
+#[test]
+fn only_a_query_that_asks_for_an_order_has_one() {
+    let lanes = |query| bind(query, &[flights()], true).expect("the input is bounded").traits().lanes;
+    for ordered in [
+        "SELECT carrier FROM flights ORDER BY distance",
+        "SELECT carrier AS c FROM flights ORDER BY 1 LIMIT 3",
+        "SELECT carrier, count(*) AS n FROM flights GROUP BY carrier ORDER BY n",
+        "SELECT carrier FROM flights UNION ALL SELECT carrier FROM flights ORDER BY carrier",
+    ] {
+        assert_eq!(lanes(ordered), Lanes::InOrder, "{ordered}");
+    }
+    for unordered in [
+        "SELECT carrier, count(*) AS n FROM flights GROUP BY carrier",
+        "SELECT count(*) AS n FROM (SELECT carrier FROM flights ORDER BY distance) AS f",
+        "SELECT rank() OVER (ORDER BY distance) AS r FROM flights",
+    ] {
+        assert_eq!(lanes(unordered), Lanes::One, "{unordered}");
+    }
+}
+
 fn small_memory(mib: u64) -> (tempfile::TempDir, Settings) {
     let (folder, spill) = spill_folder();
     (folder, Settings { memory_max: ByteSize::mib(mib), spill, ..Settings::default() })

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::{Field as ArrowField, Schema as ArrowSchema, SchemaRef};
 
 use super::samples;
-use crate::build::Builder;
+use crate::build::{Builder, Value};
 use crate::envelope;
 use crate::host::*;
 use crate::{DataType, Field, IpcError, Schema, TimeUnit};
@@ -226,6 +226,48 @@ fn schemas_are_bounded_at_limit_and_past_it() {
     };
     assert!(named(1024).is_ok());
     assert_eq!(named(1025).expect_err("too long"), "name");
+}
+
+#[test]
+fn metadata_and_length_of_a_schema_are_bounded() {
+    let check = |metadata: Vec<(String, String)>| {
+        let mut field = Field::new("c", DataType::Int64);
+        field.metadata = metadata;
+        let rules = SchemaRules { fields_max: 2, ..SchemaRules::default() };
+        check_schema(&Schema::new(vec![field]).encode(), &rules).map_err(|error| error.to_string())
+    };
+    let pairs = |count: usize| (0..count).map(|index| (format!("k{index}"), String::new())).collect();
+    assert!(check(pairs(32)).is_ok());
+    assert!(check(pairs(33)).expect_err("too many").contains("field metadata"));
+    let long = |bytes: usize| vec![("k".to_owned(), "v".repeat(bytes))];
+    assert!(check(long(1 << 20)).is_ok());
+    assert!(check(long((1 << 20) + (8 << 10))).expect_err("too long").contains("longer than its fields"));
+}
+
+#[test]
+fn a_time_zone_is_not_repeated_for_nothing() {
+    let zoned = |fields: usize| {
+        let mut builder = Builder::default();
+        builder.restart();
+        let message = envelope::message_table(&mut builder, envelope::Kind::Schema, 0);
+        let schema = builder.table([(1, Value::Offset)]);
+        builder.point(message, schema.at);
+        let first = builder.offsets(schema.fields[0], fields);
+        let mut field = |index: usize| {
+            let placed = builder.table([(0, Value::Offset), (3, Value::Offset), (2, Value::U8(10))]);
+            builder.point(first + 4 * index, placed.at);
+            builder.string(placed.fields[0], &format!("c{index}"));
+            placed.fields[1]
+        };
+        let types: Vec<usize> = (0..fields).map(&mut field).collect();
+        let shared = builder.table([(1, Value::Offset), (0, Value::I16(0))]);
+        types.into_iter().for_each(|from| builder.point(from, shared.at));
+        builder.string(shared.fields[0], &"z".repeat(10_000));
+        let mut out = Vec::new();
+        envelope::seal(&mut builder, &mut out);
+        Schema::parse(&out).map(|schema| schema.fields.len()).map_err(|error| error.kind())
+    };
+    assert_eq!((zoned(1), zoned(100)), (Ok(1), Err("metadata")));
 }
 
 #[test]

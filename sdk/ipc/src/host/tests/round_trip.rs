@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, UnionArray};
+use arrow::array::{
+    Array, ArrayRef, AsArray, DictionaryArray, Int8Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions,
+    StringArray, UnionArray,
+};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Int64Type, Schema};
 use arrow_ipc::reader::StreamReader;
@@ -156,6 +159,64 @@ fn blocks_are_used_again_when_arrays_are_dropped() {
 }
 
 #[test]
+fn many_small_columns_take_about_what_they_are_charged() {
+    let column: ArrayRef = Arc::new(Int8Array::from(vec![1]));
+    let batch = samples::batch((0..1000).map(|index| (format!("c{index}"), Arc::clone(&column))).collect());
+    let mut encoder = Encoder::new(&batch.schema(), None).expect("all columns");
+    let mut message = Vec::new();
+    encoder.encode_into(&batch, &mut message).expect("int8 crosses");
+    let pool = BufferPool::new(1 << 30);
+    let mut decoder = Decoder::new(batch.schema(), pool.clone()).expect("a shallow schema");
+    let decoded = decoder.decode(&message, None, &mut |_| Ok(())).expect("accepted");
+    let charged = decoded.bytes;
+    assert_eq!(charged, 1000 * (64 + 1 + 256));
+    drop(decoded);
+    // The pool keeps 256 of the blocks, each of the smallest size.
+    assert_eq!(pool.retained(), 256 * 64);
+}
+
+#[test]
+fn rows_without_bytes_are_charged_where_their_number_is_free() {
+    let options = RecordBatchOptions::new().with_row_count(Some(5000));
+    let schema = Arc::new(Schema::empty());
+    let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), Vec::new(), &options).expect("no columns");
+    let mut encoder = Encoder::new(&schema, None).expect("no columns");
+    let mut message = Vec::new();
+    encoder.encode_into(&batch, &mut message).expect("it has nothing to cross");
+    let mut decoder = Decoder::new(schema, BufferPool::new(0)).expect("a shallow schema");
+    let mut charged = |rows: Option<usize>| decoder.decode(&message, rows, &mut |_| Ok(())).expect("accepted").bytes;
+    assert_eq!((charged(None), charged(Some(5000))), (5000, 0));
+}
+
+#[test]
+fn a_small_dictionary_of_much_is_too_large_before_it_is_cast() {
+    let keys = Int32Array::from(vec![Some(0); 8192]);
+    let values = StringArray::from(vec!["x".repeat(300_000)]);
+    let column: ArrayRef = Arc::new(DictionaryArray::new(keys, Arc::new(values)));
+    let batch = samples::batch(vec![("d".to_owned(), column)]);
+    let mut encoder = Encoder::new(&batch.schema(), None).expect("all columns");
+    // 2.4 GB, more than offsets of the 32-bit form can say.
+    assert_eq!(encoder.prepare(&batch).err(), Some(IpcError::TooLarge));
+    assert_eq!(encoder.prepare_within(&batch, 32 << 20).err(), Some(IpcError::TooLarge));
+    let two = batch.slice(17, 2);
+    let body = (4 * 3_usize).next_multiple_of(64) + 600_000;
+    assert_eq!(encoder.prepare_within(&two, body - 64).err(), Some(IpcError::TooLarge));
+    assert!(encoder.prepare_within(&two, body).is_ok());
+}
+
+#[test]
+fn no_batch_is_too_large_for_the_length_that_it_has() {
+    for seed in 0..50 {
+        let mut rng = samples::rng(seed);
+        let batch = samples::batch(samples::cast_ones(&mut rng, seed % 2 == 0));
+        let batch = batch.slice(rng.usize(0..50), rng.usize(0..50));
+        let mut encoder = Encoder::new(&batch.schema(), None).expect("all columns");
+        let len = encoder.prepare(&batch).expect("every type crosses").len();
+        assert!(encoder.prepare_within(&batch, len).is_ok(), "seed {seed}");
+    }
+}
+
+#[test]
 fn a_refused_charge_stops_before_anything_is_allocated() {
     let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1000));
     let batch = samples::batch(vec![("n".to_owned(), column)]);
@@ -169,7 +230,7 @@ fn a_refused_charge_stops_before_anything_is_allocated() {
         Err(Refused)
     });
     assert_eq!(answer.expect_err("refused"), IpcError::Refused);
-    assert_eq!(asked, [8000 + 125], "the values, and an eighth of a byte for each row");
+    assert_eq!(asked, [8000 + 125 + 256], "the values, an eighth of a byte for each row, and the array");
 }
 
 #[test]

@@ -67,17 +67,6 @@ pub fn is_supported(data_type: &DataType) -> bool {
     Values::new(data_type).is_some()
 }
 
-/// Returns a type's name as users write it.
-pub(super) fn type_name(data_type: &DataType) -> String {
-    match data_type {
-        DataType::Date32 => "date".into(),
-        DataType::Timestamp(TimeUnit::Microsecond, None) => "timestamp(us)".into(),
-        DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => "timestamp(us, UTC)".into(),
-        DataType::Decimal128(precision, scale) => format!("decimal({precision}, {scale})"),
-        other => format!("{other:?}").to_ascii_lowercase(),
-    }
-}
-
 impl Values {
     fn new(data_type: &DataType) -> Option<Values> {
         Some(match data_type {

@@ -356,7 +356,7 @@ impl DecoderOptions {
                 return Err(Error::internal(&codes::BAD_PLAN, message));
             }
             if !is_supported(&plan.data_type) {
-                let name = column::type_name(&plan.data_type);
+                let name = crate::type_name(&plan.data_type);
                 let message = format!("column `{}`: CSV cannot hold the type {name}", plan.name);
                 return Err(Error::config(&codes::UNSUPPORTED_TYPE, message)
                     .help("read the column as utf8 and convert it in a `sql` operator"));

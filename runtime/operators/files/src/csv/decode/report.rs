@@ -4,10 +4,10 @@
 //! than [`SHOWN`] characters. Not here: what becomes of the row.
 
 use super::super::codes;
-use super::column::type_name;
 use super::records::Broken;
 use super::text::{Text, unquote};
 use super::{BadRow, ColumnPlan};
+use crate::types::type_name;
 
 /// Characters of a value that a message shows.
 const SHOWN: usize = 60;

@@ -344,7 +344,7 @@ fn values_of_every_type_are_read_or_fail() {
     for (data_type, values) in cases {
         for (value, expected) in *values {
             let quoted = format!("\"{value}\"\n");
-            let failure = format!("cannot be read as {}", column::type_name(data_type));
+            let failure = format!("cannot be read as {}", crate::type_name(data_type));
             for input in [quoted.clone(), quoted.replace('"', "")] {
                 if input.contains(",") && !input.contains('"') {
                     continue;
