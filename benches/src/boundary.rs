@@ -53,7 +53,10 @@ const CALLS: usize = 100;
 type Native = fn(&RecordBatch) -> ArrayRef;
 
 fn main() {
-    let rounds = if std::env::args().any(|arg| arg == "--long") { 60 } else { 15 };
+    // A name of a function measures that alone, as a profile needs it.
+    let (flags, only): (Vec<String>, Vec<String>) = std::env::args().skip(1).partition(|arg| arg.starts_with("--"));
+    let rounds = if flags.iter().any(|flag| flag == "--long") { 60 } else { 15 };
+    let rounds = if only.is_empty() { rounds } else { 1000 };
     let threads = Threads::start().expect("threads start");
     let host = Host::new(HostOptions::default()).expect("the host starts");
     let bench = Bench { host, runtime: threads.runtime(), rounds };
@@ -65,10 +68,14 @@ fn main() {
         "function", "plugin", "native", "memcpy", "to native", "to target", "allocations"
     );
     for (name, column, native) in [("scale", 1, scale as Native), ("bucket", 1, bucket), ("mask", 2, mask)] {
-        bench.hop(name, column, native);
+        if only.is_empty() || only.iter().any(|only| only == name) {
+            bench.hop(name, column, native);
+        }
     }
-    bench.one_row();
-    bench.forward();
+    if only.is_empty() {
+        bench.one_row();
+        bench.forward();
+    }
     threads.stop();
 }
 

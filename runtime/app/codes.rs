@@ -12,7 +12,7 @@ rde_core::codes! {
     /// A case of `plugin test` cannot be read.
     PLUGIN_CASES = "RDE0172", "plugin case not readable",
         "A case is a folder `cases/<name>` with `input.csv`, `input.json` or `input.parquet`, `expected.*` in one of these formats, \
-         and, where the plugin has them, `config.json` and `expected_errors.*`. `rde plugin test --update` writes the expected files.";
+         and, where the plugin has them, `config.json` and `expected_errors.json`. `rde plugin test --update` writes the expected files.";
     /// A file given to `plugin inspect` or `bench` cannot be read.
     PLUGIN_FILE = "RDE0173", "plugin file not readable",
         "The file given to `rde plugin inspect`, `test` or `bench` cannot be read. Give the path of a component that `rde plugin build` made.";

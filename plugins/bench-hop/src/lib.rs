@@ -66,7 +66,7 @@ impl Transform for Hop {
             Function::Mask => {
                 let names = batch.texts(column)?;
                 let mut new = emit.columns();
-                new.change_bytes(&names, |bytes| bytes.iter_mut().for_each(|byte| *byte = masked(*byte)));
+                new.map_bytes(&names, masked);
                 new.send()
             }
             Function::Filter | Function::Forward => {

@@ -1,7 +1,7 @@
 //! Starts other programs: cargo under one lock, the product, Python.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// What a job answers.

@@ -121,15 +121,15 @@ impl MessageWriter {
         TextWriter { writer: self, validity, offsets, large, data, row: 0, nulls: 0 }
     }
 
-    /// A column of texts with the offsets and nulls of another one: the closure gets all bytes of all rows, to be changed in
-    /// place. Offsets must be of the 32-bit form and start at 0, as the host sends them.
-    pub fn text_in_place(
+    /// A column of texts with the offsets and nulls of another one: the closure gets room for all bytes of all rows, and the
+    /// other's bytes. Offsets must be of the 32-bit form and start at 0, as the host sends them.
+    pub fn text_like(
         &mut self,
         offsets: &[i32],
         data: &[u8],
         validity: Option<Bits<'_>>,
         nulls: usize,
-        change: impl FnOnce(&mut [u8]),
+        fill: impl FnOnce(&mut [u8], &[u8]),
     ) {
         let large = self.next_is_large();
         self.node(self.rows, nulls);
@@ -145,8 +145,7 @@ impl MessageWriter {
         self.push(at, len);
         let at = self.reserve(data.len());
         let target = &mut self.buffer.as_mut_slice()[at..at + data.len()];
-        target.copy_from_slice(data);
-        change(target);
+        fill(target, data);
         self.push(at, data.len());
     }
 

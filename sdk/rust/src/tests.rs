@@ -19,6 +19,8 @@ enum Way {
     Table,
     WrongType,
     MissingColumn,
+    Bytes,
+    Block,
 }
 
 #[derive(serde::Deserialize, schemars::JsonSchema)]
@@ -73,7 +75,12 @@ impl Transform for Plugin {
         } else {
             new.map(&numbers, |n: i64| n * 2);
         }
-        if self.way != Way::MissingColumn {
+        let shift = |byte: u8| if byte.is_ascii() { byte ^ 1 } else { byte };
+        if self.way == Way::Bytes {
+            new.map_bytes(&texts, shift);
+        } else if self.way == Way::Block {
+            new.change_bytes(&texts, |bytes| bytes.iter_mut().for_each(|byte| *byte = shift(*byte)));
+        } else if self.way != Way::MissingColumn {
             new.try_texts(|row| match texts.get(row) {
                 Some(text) => Ok(Some(text.to_uppercase())),
                 None => Err(RowError::new("no-text", "the text is null")),
@@ -108,6 +115,31 @@ fn kept_rows_keep_all_their_columns() {
     let answer = harness("keep").run(&input()).expect("it runs");
     assert_eq!(answer.calls, [Call::Keep { bitmap: vec![0b101] }]);
     assert_eq!(answer.rows.column("other"), [true, false].map(Value::Bool));
+}
+
+#[test]
+fn mapped_columns_have_every_value_at_any_length() {
+    for rows in [0, 1, 15, 16, 17, 200] {
+        let texts: Vec<String> =
+            (0..rows).map(|row| if row % 5 == 0 { "çé".into() } else { format!("b{row}") }).collect();
+        let table = Table::new()
+            .int64("n", (0..rows).map(|row| (row % 3 != 0).then_some(row)))
+            .bool("other", (0..rows).map(|_| None))
+            .text("t", texts.iter().map(|text| Some(text.as_str())));
+        let expected: Vec<Value> = texts
+            .iter()
+            .map(|text| text.chars().map(|c| if c.is_ascii() { (c as u8 ^ 1) as char } else { c }).collect::<String>())
+            .map(|text| Value::from(text.as_str()))
+            .collect();
+        for way in ["bytes", "block"] {
+            let mut harness = Harness::<Plugin>::new(json!({ "way": way }), &table).expect("it binds");
+            let answer = harness.run(&table).expect("it runs");
+            assert_eq!(answer.rows.column("loud"), expected, "{way}, {rows} rows");
+            let twice: Vec<Value> =
+                (0..rows).map(|row| if row % 3 == 0 { Value::Null } else { Value::Int(2 * row) }).collect();
+            assert_eq!(answer.rows.column("twice"), twice, "{rows} rows");
+        }
+    }
 }
 
 #[test]

@@ -54,7 +54,7 @@ impl OperatorSpec for CsvSource {
              name; a missing or additional column is an error. A value that does not fit its column later is a failed row, \
              never a silent null; columns that nobody reads are not checked. A file that changes between the start of a run and \
              the end of its rows fails the run. Standard input and FIFOs are read only by `rde run`; `validate` and `graph` \
-             know their columns only from `schema`. Large plain files are divided between lanes when `parallelism` is above 1.",
+             know their columns only from `schema`. Large plain files are divided between lanes when `parallelism` is above 1. An empty line is passed over, except in a file of one column, where it is an empty value.",
             "csv: { path: data/flights.csv, null_values: [\"NA\", \"\"] }",
         )
     }

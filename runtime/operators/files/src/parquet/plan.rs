@@ -43,7 +43,7 @@ impl OperatorSpec for ParquetSource {
     fn reference(&self) -> Reference {
         Reference::of::<ParquetSourceConfig>(
             "Reads Parquet files and folders of them.",
-            "Only the columns somebody reads are decoded, and row groups whose statistics rule out every wanted row are not \
+            "Columns that a `partition_by` put into the names of folders are not read back. Only the columns somebody reads are decoded, and row groups whose statistics rule out every wanted row are not \
              read. Files of one source are matched by column name; a missing or additional column, or another type, is an \
              error. Row groups are divided between lanes when `parallelism` is above 1. A file that changes between the \
              start of a run and the end of its rows fails the run.",
