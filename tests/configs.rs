@@ -1,5 +1,7 @@
 //! What the repository offers is current: every pipeline in `configs/` binds, every generated file is what the product prints.
 
+use std::collections::BTreeSet;
+
 use crate::support::{root, run};
 
 #[test]
@@ -38,4 +40,26 @@ fn every_code_is_explained_by_its_number_and_by_its_name() {
         assert!(ran.stdout.contains(code.title), "{}", ran.stdout);
     }
     assert_eq!(run(root(), &["explain", "RDE9999"]).code, Some(2));
+}
+
+#[test]
+fn every_operator_is_checked_in_full_and_has_a_golden_pipeline() {
+    let mut shown = BTreeSet::new();
+    for case in std::fs::read_dir(root().join("tests/pipelines")).expect("there are cases").filter_map(Result::ok) {
+        let text = std::fs::read_to_string(case.path().join("pipeline.yaml")).unwrap_or_default();
+        let mut section = "";
+        for line in text.lines() {
+            match line.split_once(':') {
+                Some((key, _)) if !line.starts_with([' ', '-']) => section = key.trim_end_matches('s'),
+                Some((key, _)) => drop(shown.insert(format!("{section} {}", key.trim()))),
+                None => {}
+            }
+        }
+    }
+    for spec in rde::registry::OPERATORS {
+        let name = format!("{} {}", spec.kind().as_str(), spec.name());
+        assert_eq!(rde_config::unsupported_keywords(&spec.reference().schema), Vec::<String>::new(), "{name}");
+        // What is printed is shown by the transcripts of the command line.
+        assert!(shown.contains(&name) || name == "sink stdout", "no pipeline in tests/pipelines has a {name}");
+    }
 }

@@ -48,11 +48,15 @@ pub trait Source: Send {
     /// dropped while pending, and barriers are taken between two calls.
     fn next<'a>(&'a mut self, out: &'a mut Output) -> BoxFuture<'a, Result<Progress>>;
     /// Called while backpressure keeps `next` from being called.
-    fn keep_alive(&mut self) -> BoxFuture<'_, Result<()>>;
+    fn keep_alive(&mut self) -> BoxFuture<'_, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
     /// Returns where reading resumes if the process dies after what was produced.
     fn positions(&self) -> Positions;
     /// Hears that an epoch was committed; for display outside only.
-    fn committed(&mut self, epoch: Epoch) -> BoxFuture<'_, Result<()>>;
+    fn committed(&mut self, _epoch: Epoch) -> BoxFuture<'_, Result<()>> {
+        Box::pin(std::future::ready(Ok(())))
+    }
 }
 
 /// What a call of a transform came to.

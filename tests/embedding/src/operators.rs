@@ -108,16 +108,8 @@ impl Source for Counter {
         })
     }
 
-    fn keep_alive(&mut self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async { Ok(()) })
-    }
-
     fn positions(&self) -> Positions {
         Positions::from([(split(), Position(self.next.to_le_bytes().to_vec()))])
-    }
-
-    fn committed(&mut self, _: Epoch) -> BoxFuture<'_, Result<()>> {
-        Box::pin(async { Ok(()) })
     }
 }
 

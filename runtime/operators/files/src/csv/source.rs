@@ -5,7 +5,7 @@
 //! the number of rows that were counted, so it never names a row that is still in the decoder.
 //! Not here: which splits there are (`split.rs`), and what a row is (`decode`).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,17 +13,16 @@ use arrow::datatypes::{FieldRef, SchemaRef};
 use arrow::error::ArrowError;
 use futures::future::BoxFuture;
 use rde_core::{
-    Epoch, Error, Output, Payload, Position, Positions, Predicate, Progress, Rejected, Result, Settings, Source, Split,
+    Error, Output, Payload, Position, Positions, Predicate, Progress, Rejected, Result, Settings, Source, Split,
     SplitId,
 };
-use serde::{Deserialize, Serialize};
 
 use super::decode::{BadRow, ColumnPlan, Counts, Decoder, DecoderOptions, Step, count_lines};
 use super::infer::{InferOptions, Sampler};
 use super::plan::{CsvFile, in_file, match_names};
 use super::split::Part;
 use crate::codes;
-use crate::input::{FileReader, InputFile, PipeReader, Piped};
+use crate::input::{FileReader, InputFile, LaneSplits, PipeReader, Piped, unknown_split};
 
 /// Bytes decoded by one call of `next` at most, a few milliseconds of work.
 const CALL_BYTES_MAX: u64 = 4 << 20;
@@ -33,9 +32,6 @@ const GATHER: Duration = Duration::from_millis(5);
 
 /// How long a call waits for a silent pipe.
 const PATIENCE: Duration = Duration::from_millis(50);
-
-/// Version of positions.
-const VERSION: u32 = 1;
 
 /// What all lanes of a source share.
 pub(super) struct Job {
@@ -57,8 +53,7 @@ pub(super) struct Job {
 /// One lane.
 pub(super) struct CsvLane {
     job: Arc<Job>,
-    queue: VecDeque<(Split, Option<Position>)>,
-    positions: Positions,
+    splits: LaneSplits,
     current: Option<Current>,
     pipe: Option<Pipe>,
     announced: bool,
@@ -90,20 +85,10 @@ struct Heading {
     kept: Vec<Vec<u8>>,
 }
 
-/// Where reading resumes in a split.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Reached {
-    version: u32,
-    rows: u64,
-    ended: bool,
-}
-
 impl CsvLane {
     /// Makes a lane that reads files.
     pub(super) fn new(job: Arc<Job>) -> CsvLane {
-        let positions = Positions::new();
-        CsvLane { job, queue: VecDeque::new(), positions, current: None, pipe: None, announced: false }
+        CsvLane { job, splits: LaneSplits::default(), current: None, pipe: None, announced: false }
     }
 
     /// Makes the lane that reads an input once; its names are known where a sample was taken.
@@ -123,7 +108,11 @@ impl CsvLane {
             out.schema(0, self.job.output.clone(), None);
         }
         if self.current.is_none() && !self.begin().await? {
-            return Ok(if self.queue.is_empty() { Progress::Ended } else { Progress::Idle(Duration::from_millis(1)) });
+            return Ok(if self.splits.front().is_none() {
+                Progress::Ended
+            } else {
+                Progress::Idle(Duration::from_millis(1))
+            });
         }
         let Some(mut current) = self.current.take() else { return Ok(Progress::Produced) };
         let progress = self.advance(&mut current, out).await?;
@@ -138,10 +127,9 @@ impl CsvLane {
 
     /// Begins the next split; false when there is none, or when the header of a pipe has not come yet.
     async fn begin(&mut self) -> Result<bool> {
-        let Some((split, position)) = self.queue.front().cloned() else { return Ok(false) };
-        let reached = position.map(|position| Reached::decode(&position)).transpose()?.unwrap_or_default();
+        let Some((split, reached)) = self.splits.front() else { return Ok(false) };
         if reached.ended {
-            self.queue.pop_front();
+            self.splits.pop();
             return Ok(true);
         }
         let mut current = match &mut self.pipe {
@@ -151,7 +139,7 @@ impl CsvLane {
                 }
                 let Some(names) = pipe.names.as_ref().filter(|names| !names.is_empty()) else {
                     // An empty input has no header, and its columns are in `schema`.
-                    self.queue.pop_front();
+                    self.splits.pop();
                     return Ok(true);
                 };
                 let decoder = self.job.decoder(names, true)?;
@@ -167,7 +155,7 @@ impl CsvLane {
             }
             None => self.job.open(&split)?,
         };
-        self.queue.pop_front();
+        self.splits.pop();
         if reached.rows > 0 {
             skip(&mut current, reached.rows)?;
         }
@@ -245,8 +233,7 @@ impl CsvLane {
         let before = std::mem::replace(&mut current.counted, now);
         out.read(now.rows_read - before.rows_read, now.bytes - before.bytes);
         out.filtered(now.rows_filtered - before.rows_filtered);
-        let reached = Reached { version: VERSION, rows: now.rows_read, ended };
-        self.positions.insert(current.split.clone(), reached.encode());
+        self.splits.reach(&current.split, now.rows_read, ended);
     }
 }
 
@@ -258,28 +245,15 @@ impl Source for CsvLane {
 
     fn assign(&mut self, splits: Vec<(Split, Option<Position>)>) -> BoxFuture<'_, Result<()>> {
         self.current = None;
-        let start = || Reached { version: VERSION, ..Reached::default() }.encode();
-        let begun =
-            |(split, position): &(Split, Option<Position>)| (split.id.clone(), position.clone().unwrap_or_else(start));
-        self.positions = splits.iter().map(begun).collect();
-        self.queue = splits.into();
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(std::future::ready(self.splits.assign(splits)))
     }
 
     fn next<'a>(&'a mut self, out: &'a mut Output) -> BoxFuture<'a, Result<Progress>> {
         Box::pin(self.produce(out))
     }
 
-    fn keep_alive(&mut self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
     fn positions(&self) -> Positions {
-        self.positions.clone()
-    }
-
-    fn committed(&mut self, _epoch: Epoch) -> BoxFuture<'_, Result<()>> {
-        Box::pin(std::future::ready(Ok(())))
+        self.splits.positions()
     }
 }
 
@@ -406,17 +380,6 @@ impl Pipe {
     }
 }
 
-impl Reached {
-    fn encode(self) -> Position {
-        Position(serde_json::to_vec(&self).expect("a position is made of numbers"))
-    }
-
-    fn decode(position: &Position) -> Result<Reached> {
-        let reached = serde_json::from_slice::<Reached>(&position.0).ok().filter(|reached| reached.version == VERSION);
-        reached.ok_or_else(|| Error::internal(&codes::CSV_POSITION, "a position of a csv source cannot be read"))
-    }
-}
-
 /// Decodes and drops the rows that were counted before a checkpoint.
 fn skip(current: &mut Current, rows: u64) -> Result<()> {
     while current.decoder.counts().rows_read < rows {
@@ -440,10 +403,6 @@ fn skip(current: &mut Current, rows: u64) -> Result<()> {
 fn lost(file: &InputFile) -> Error {
     Error::config(&codes::CSV_POSITION, format!("the recorded position in `{}` is not there any more", file.shown))
         .help("start the pipeline anew")
-}
-
-fn unknown_split(split: &Split) -> Error {
-    Error::internal(&codes::CSV_POSITION, format!("the source has no split `{}`", split.id.0))
 }
 
 fn internal(file: &InputFile, error: ArrowError) -> Error {

@@ -9,81 +9,68 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use super::cells::Cells;
-use super::{CsvFormat, EncodeError, Encoder, TextBuffer};
+use super::text::{TextBuffer, TextEncoder, TextRows};
+use super::{CsvFormat, EncodeError};
 
-/// Writes CSV.
-pub(super) struct CsvEncoder<W> {
-    text: TextBuffer<W>,
+/// Rows as CSV.
+pub(super) struct CsvRows {
     format: CsvFormat,
     value: String,
 }
 
-impl<W: Write> CsvEncoder<W> {
-    pub(super) fn new(out: W, schema: &SchemaRef, format: CsvFormat, continued: bool) -> CsvEncoder<W> {
-        let mut text = TextBuffer::new(out);
-        if format.header && !continued {
-            for (index, field) in schema.fields().iter().enumerate() {
-                if index > 0 {
-                    text.waiting.push(format.delimiter);
-                }
-                push_field(&mut text.waiting, field.name(), &format);
+/// Begins an output; a continued one has its header already.
+pub(super) fn begin<W: Write>(
+    out: W,
+    schema: &SchemaRef,
+    format: CsvFormat,
+    continued: bool,
+) -> TextEncoder<W, CsvRows> {
+    let mut encoder = TextEncoder::new(out, CsvRows { format: format.clone(), value: String::new() });
+    if format.header && !continued {
+        let header = &mut encoder.text.waiting;
+        for (index, field) in schema.fields().iter().enumerate() {
+            if index > 0 {
+                header.push(format.delimiter);
             }
-            text.waiting.push(b'\n');
+            push_field(header, field.name(), &format);
         }
-        CsvEncoder { text, format, value: String::new() }
+        header.push(b'\n');
     }
+    encoder
+}
 
-    fn push_row(&mut self, cells: &[Cells<'_>], row: usize) -> Result<(), EncodeError> {
-        let start = self.text.waiting.len();
+impl CsvRows {
+    fn push_row(&mut self, cells: &[Cells<'_>], row: usize, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+        let start = out.len();
         for (index, cell) in cells.iter().enumerate() {
             if index > 0 {
-                self.text.waiting.push(self.format.delimiter);
+                out.push(self.format.delimiter);
             }
             if cell.is_null(row) {
-                self.text.waiting.extend_from_slice(self.format.null_value.as_bytes());
+                out.extend_from_slice(self.format.null_value.as_bytes());
                 continue;
             }
             self.value.clear();
             cell.write(row, &mut self.value)?;
-            push_field(&mut self.text.waiting, &self.value, &self.format);
+            push_field(out, &self.value, &self.format);
         }
-        if self.text.waiting.len() == start {
+        if out.len() == start {
             // Readers skip an empty line, and a row of one null would be lost.
-            self.text.waiting.extend_from_slice(b"\"\"");
+            out.extend_from_slice(b"\"\"");
         }
-        self.text.waiting.push(b'\n');
+        out.push(b'\n');
         Ok(())
     }
 }
 
-impl<W: Write + Send> Encoder<W> for CsvEncoder<W> {
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
+impl TextRows for CsvRows {
+    fn write<W: Write>(&mut self, batch: &RecordBatch, text: &mut TextBuffer<W>) -> Result<(), EncodeError> {
         let cells: Vec<Cells<'_>> = batch.columns().iter().map(|array| Cells::new(array)).collect::<Result<_, _>>()?;
         for row in 0..batch.num_rows() {
-            self.push_row(&cells, row)?;
-            self.text.settle()?;
+            self.push_row(&cells, row, &mut text.waiting)?;
+            text.settle()?;
         }
         Ok(())
-    }
-
-    fn written(&self) -> u64 {
-        self.text.written
-    }
-
-    fn size(&self) -> u64 {
-        self.text.size()
-    }
-
-    fn memory(&self) -> usize {
-        self.text.waiting.len()
-    }
-
-    fn drain(&mut self) -> Result<(), EncodeError> {
-        self.text.drain()
-    }
-
-    fn finish(self: Box<Self>) -> Result<W, EncodeError> {
-        self.text.finish()
     }
 }
 

@@ -16,49 +16,22 @@ use arrow_json::{Encoder as JsonValue, EncoderFactory, EncoderOptions};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::EncodeError;
 use super::cells::bytes_of;
-use super::{EncodeError, Encoder, TextBuffer};
+use super::text::{TextBuffer, TextRows};
 
-/// Writes JSON lines.
-pub(super) struct JsonEncoder<W> {
-    text: TextBuffer<W>,
-}
+/// Rows as JSON lines.
+pub(super) struct JsonRows;
 
-impl<W: Write> JsonEncoder<W> {
-    pub(super) fn new(out: W) -> JsonEncoder<W> {
-        JsonEncoder { text: TextBuffer::new(out) }
-    }
-}
-
-impl<W: Write + Send> Encoder<W> for JsonEncoder<W> {
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
+impl TextRows for JsonRows {
+    fn write<W: Write>(&mut self, batch: &RecordBatch, text: &mut TextBuffer<W>) -> Result<(), EncodeError> {
         let mut writer = WriterBuilder::new()
             .with_explicit_nulls(true)
             .with_encoder_factory(Arc::new(Lossless))
-            .build::<_, LineDelimited>(&mut self.text.waiting);
+            .build::<_, LineDelimited>(&mut text.waiting);
         writer.write(batch)?;
         writer.finish()?;
-        self.text.settle()
-    }
-
-    fn written(&self) -> u64 {
-        self.text.written
-    }
-
-    fn size(&self) -> u64 {
-        self.text.size()
-    }
-
-    fn memory(&self) -> usize {
-        self.text.waiting.len()
-    }
-
-    fn drain(&mut self) -> Result<(), EncodeError> {
-        self.text.drain()
-    }
-
-    fn finish(self: Box<Self>) -> Result<W, EncodeError> {
-        self.text.finish()
+        text.settle()
     }
 }
 

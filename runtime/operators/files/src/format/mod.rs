@@ -11,6 +11,7 @@ mod parquet;
 mod parquet_by_column;
 mod row_bytes;
 mod table;
+mod text;
 
 use std::io::{self, Write};
 
@@ -19,6 +20,8 @@ use ::parquet::errors::ParquetError;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
+
+use text::TextEncoder;
 
 pub(crate) use cells::{Cells, bytes_of, is_flat};
 pub(crate) use row_bytes::row_bytes;
@@ -137,9 +140,11 @@ impl FileFormat {
     ) -> Result<Box<dyn Encoder<W>>, EncodeError> {
         Ok(match self {
             FileFormat::Parquet(compression) => parquet::begin(out, schema.clone(), *compression, begin)?,
-            FileFormat::Csv(format) => Box::new(csv::CsvEncoder::new(out, schema, format.clone(), begin.continued)),
-            FileFormat::Json => Box::new(json::JsonEncoder::new(out)),
-            FileFormat::Table => Box::new(table::TableEncoder::new(out, schema.clone(), begin.continued)),
+            FileFormat::Csv(format) => Box::new(csv::begin(out, schema, format.clone(), begin.continued)),
+            FileFormat::Json => Box::new(TextEncoder::new(out, json::JsonRows)),
+            FileFormat::Table => {
+                Box::new(TextEncoder::new(out, table::TableRows::new(schema.clone(), begin.continued)))
+            }
         })
     }
 }
@@ -168,44 +173,6 @@ impl From<ParquetError> for EncodeError {
             },
             error => EncodeError::Format(error.to_string()),
         }
-    }
-}
-
-/// Collects text and hands it to `W` in large pieces.
-struct TextBuffer<W> {
-    out: W,
-    waiting: Vec<u8>,
-    written: u64,
-}
-
-impl<W: Write> TextBuffer<W> {
-    /// Bytes that wait before they go to `W`.
-    const WAITING_MAX: usize = 128 * 1024;
-
-    fn new(out: W) -> TextBuffer<W> {
-        TextBuffer { out, waiting: Vec::new(), written: 0 }
-    }
-
-    fn size(&self) -> u64 {
-        self.written + self.waiting.len() as u64
-    }
-
-    fn settle(&mut self) -> Result<(), EncodeError> {
-        if self.waiting.len() >= Self::WAITING_MAX { self.drain() } else { Ok(()) }
-    }
-
-    fn drain(&mut self) -> Result<(), EncodeError> {
-        self.out.write_all(&self.waiting)?;
-        self.written += self.waiting.len() as u64;
-        self.waiting.clear();
-        // One large batch does not keep its memory for the rest of the run.
-        self.waiting.shrink_to(2 * Self::WAITING_MAX);
-        Ok(())
-    }
-
-    fn finish(mut self) -> Result<W, EncodeError> {
-        self.drain()?;
-        Ok(self.out)
     }
 }
 

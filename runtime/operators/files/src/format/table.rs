@@ -8,8 +8,9 @@ use std::io::Write;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
+use super::EncodeError;
 use super::cells::Cells;
-use super::{EncodeError, Encoder, TextBuffer};
+use super::text::{TextBuffer, TextRows};
 
 /// Widest column the first batch may ask for.
 const WIDTH_MAX: usize = 40;
@@ -20,32 +21,31 @@ const WIDTH_ROWS: usize = 1000;
 /// Text of a null.
 const NULL: &str = "null";
 
-/// Writes a table.
-pub(super) struct TableEncoder<W> {
-    text: TextBuffer<W>,
+/// Rows of a table.
+pub(super) struct TableRows {
     schema: SchemaRef,
     widths: Vec<usize>,
     titled: bool,
 }
 
-impl<W: Write> TableEncoder<W> {
-    pub(super) fn new(out: W, schema: SchemaRef, continued: bool) -> TableEncoder<W> {
+impl TableRows {
+    pub(super) fn new(schema: SchemaRef, continued: bool) -> TableRows {
         let widths = schema.fields().iter().map(|field| width(&escape(field.name()))).collect();
-        TableEncoder { text: TextBuffer::new(out), schema, widths, titled: continued }
+        TableRows { schema, widths, titled: continued }
     }
 
-    fn title(&mut self) {
+    fn title(&mut self, out: &mut Vec<u8>) {
         if self.titled {
             return;
         }
         self.titled = true;
         let names: Vec<String> = self.schema.fields().iter().map(|field| escape(field.name())).collect();
-        self.line(&names);
+        self.line(&names, out);
         let rules: Vec<String> = self.widths.iter().map(|width| "-".repeat(*width)).collect();
-        self.line(&rules);
+        self.line(&rules, out);
     }
 
-    fn line(&mut self, cells: &[String]) {
+    fn line(&self, cells: &[String], out: &mut Vec<u8>) {
         let mut line = String::new();
         for (index, cell) in cells.iter().enumerate() {
             if index > 0 {
@@ -60,13 +60,13 @@ impl<W: Write> TableEncoder<W> {
                 line.push_str(&padding);
             }
         }
-        self.text.waiting.extend_from_slice(line.trim_end().as_bytes());
-        self.text.waiting.push(b'\n');
+        out.extend_from_slice(line.trim_end().as_bytes());
+        out.push(b'\n');
     }
 }
 
-impl<W: Write + Send> Encoder<W> for TableEncoder<W> {
-    fn write(&mut self, batch: &RecordBatch) -> Result<(), EncodeError> {
+impl TextRows for TableRows {
+    fn write<W: Write>(&mut self, batch: &RecordBatch, out: &mut TextBuffer<W>) -> Result<(), EncodeError> {
         let columns: Vec<Cells<'_>> =
             batch.columns().iter().map(|array| Cells::new(array)).collect::<Result<_, _>>()?;
         let texts = |row: usize| columns.iter().map(|cells| text(cells, row)).collect::<Result<Vec<String>, _>>();
@@ -77,33 +77,16 @@ impl<W: Write + Send> Encoder<W> for TableEncoder<W> {
                 }
             }
         }
-        self.title();
+        self.title(&mut out.waiting);
         for row in 0..batch.num_rows() {
-            self.line(&texts(row)?);
-            self.text.settle()?;
+            self.line(&texts(row)?, &mut out.waiting);
+            out.settle()?;
         }
         Ok(())
     }
 
-    fn written(&self) -> u64 {
-        self.text.written
-    }
-
-    fn size(&self) -> u64 {
-        self.text.size()
-    }
-
-    fn memory(&self) -> usize {
-        self.text.waiting.len()
-    }
-
-    fn drain(&mut self) -> Result<(), EncodeError> {
-        self.text.drain()
-    }
-
-    fn finish(mut self: Box<Self>) -> Result<W, EncodeError> {
-        self.title();
-        self.text.finish()
+    fn end<W: Write>(&mut self, out: &mut TextBuffer<W>) {
+        self.title(&mut out.waiting);
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod list;
 mod pipe;
+mod progress;
 mod read;
 
 use std::fs::{self, File, Metadata};
@@ -18,6 +19,7 @@ use rde_core::{Error, LATER_STAGE, PathPattern, Place, Result};
 
 pub(crate) use list::{is_glob, resolve};
 pub(crate) use pipe::{PipeReader, Piped};
+pub(crate) use progress::{LaneSplits, Reached, unknown_split};
 pub(crate) use read::FileReader;
 
 use crate::codes;

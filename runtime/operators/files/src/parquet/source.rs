@@ -4,7 +4,7 @@
 //! only for rows it keeps. Invariant: of a row group that is read, every row is counted once, as out or filtered; of one
 //! that statistics rule out, none.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -17,18 +17,12 @@ use parquet::arrow::arrow_reader::{
     ArrowPredicateFn, ArrowReaderMetadata, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder, RowFilter,
 };
 use parquet::errors::ParquetError;
-use rde_core::{
-    Epoch, Error, Output, Position, Positions, Predicate, Progress, Result, Settings, Source, Split, SplitId,
-};
-use serde::{Deserialize, Serialize};
+use rde_core::{Error, Output, Position, Positions, Predicate, Progress, Result, Settings, Source, Split, SplitId};
 
 use super::bytes::{ParquetBytes, contained};
 use super::prune::Statistics;
 use crate::codes;
-use crate::input::InputFile;
-
-/// Version of positions.
-const VERSION: u32 = 1;
+use crate::input::{InputFile, LaneSplits, Reached, unknown_split};
 
 /// A file and what its footer says.
 pub(super) struct ParquetFile {
@@ -57,8 +51,7 @@ pub(super) struct Job {
 /// One lane.
 pub(super) struct ParquetLane {
     job: Arc<Job>,
-    queue: VecDeque<(Split, Option<Position>)>,
-    positions: Positions,
+    splits: LaneSplits,
     current: Option<Current>,
     opened: Option<(usize, ParquetBytes)>,
     announced: bool,
@@ -73,20 +66,10 @@ struct Current {
     rows: u64,
 }
 
-/// Where reading resumes in a row group.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Reached {
-    version: u32,
-    rows: u64,
-    ended: bool,
-}
-
 impl ParquetLane {
     /// Makes a lane.
     pub(super) fn new(job: Arc<Job>) -> ParquetLane {
-        let positions = Positions::new();
-        ParquetLane { job, queue: VecDeque::new(), positions, current: None, opened: None, announced: false }
+        ParquetLane { job, splits: LaneSplits::default(), current: None, opened: None, announced: false }
     }
 
     fn produce(&mut self, out: &mut Output) -> Result<Progress> {
@@ -95,8 +78,8 @@ impl ParquetLane {
             out.schema(0, self.job.output.clone(), None);
         }
         if self.current.is_none() {
-            let Some((split, position)) = self.queue.pop_front() else { return Ok(Progress::Ended) };
-            self.begin(&split, position, out)?;
+            let Some((split, reached)) = self.splits.pop() else { return Ok(Progress::Ended) };
+            self.begin(&split, reached, out)?;
         }
         let Some(mut current) = self.current.take() else { return Ok(Progress::Produced) };
         let batch = contained(|| current.reader.next().transpose().map_err(ParquetError::from))
@@ -107,25 +90,24 @@ impl ParquetLane {
         match batch {
             Some(batch) => {
                 out.batch(0, self.job.conform(&batch)?);
-                self.reach(&current.split, current.rows, false);
+                self.splits.reach(&current.split, current.rows, false);
                 self.current = Some(current);
             }
             None => {
                 self.job.files[current.part.file].input.check_unchanged()?;
-                self.reach(&current.split, current.rows, true);
+                self.splits.reach(&current.split, current.rows, true);
             }
         }
         Ok(Progress::Produced)
     }
 
-    fn begin(&mut self, split: &Split, position: Option<Position>, out: &mut Output) -> Result<()> {
-        let reached = position.map(|position| Reached::decode(&position)).transpose()?.unwrap_or_default();
+    fn begin(&mut self, split: &Split, reached: Reached, out: &mut Output) -> Result<()> {
         let job = self.job.clone();
-        let part = job.parts.iter().find(|part| part.split.id == split.id).ok_or_else(|| unknown(split))?;
+        let part = job.parts.iter().find(|part| part.split.id == split.id).ok_or_else(|| unknown_split(split))?;
         let file = &job.files[part.file];
         if reached.ended || !job.may_keep(part) {
             file.input.check_unchanged()?;
-            self.reach(&split.id, reached.rows, true);
+            self.splits.reach(&split.id, reached.rows, true);
             return Ok(());
         }
         let bytes = self.bytes(part.file)?;
@@ -147,10 +129,6 @@ impl ParquetLane {
         self.opened = Some((file, bytes.clone()));
         Ok(bytes)
     }
-
-    fn reach(&mut self, split: &SplitId, rows: u64, ended: bool) {
-        self.positions.insert(split.clone(), Reached { version: VERSION, rows, ended }.encode());
-    }
 }
 
 impl Source for ParquetLane {
@@ -161,28 +139,15 @@ impl Source for ParquetLane {
 
     fn assign(&mut self, splits: Vec<(Split, Option<Position>)>) -> BoxFuture<'_, Result<()>> {
         self.current = None;
-        let start = || Reached { version: VERSION, ..Reached::default() }.encode();
-        let begun =
-            |(split, position): &(Split, Option<Position>)| (split.id.clone(), position.clone().unwrap_or_else(start));
-        self.positions = splits.iter().map(begun).collect();
-        self.queue = splits.into();
-        Box::pin(std::future::ready(Ok(())))
+        Box::pin(std::future::ready(self.splits.assign(splits)))
     }
 
     fn next<'a>(&'a mut self, out: &'a mut Output) -> BoxFuture<'a, Result<Progress>> {
         Box::pin(std::future::ready(self.produce(out)))
     }
 
-    fn keep_alive(&mut self) -> BoxFuture<'_, Result<()>> {
-        Box::pin(std::future::ready(Ok(())))
-    }
-
     fn positions(&self) -> Positions {
-        self.positions.clone()
-    }
-
-    fn committed(&mut self, _epoch: Epoch) -> BoxFuture<'_, Result<()>> {
-        Box::pin(std::future::ready(Ok(())))
+        self.splits.positions()
     }
 }
 
@@ -267,17 +232,6 @@ impl ParquetFile {
     }
 }
 
-impl Reached {
-    fn encode(self) -> Position {
-        Position(serde_json::to_vec(&self).expect("a position is made of numbers"))
-    }
-
-    fn decode(position: &Position) -> Result<Reached> {
-        let reached = serde_json::from_slice::<Reached>(&position.0).ok().filter(|reached| reached.version == VERSION);
-        reached.ok_or_else(|| Error::internal(&codes::CSV_POSITION, "a position of a parquet source cannot be read"))
-    }
-}
-
 fn damaged(file: &ParquetFile, row_group: usize, error: ParquetError) -> Error {
     // A file that was written over during the run looks damaged, and the change is the better message.
     if let Err(changed) = file.input.check_unchanged() {
@@ -287,8 +241,4 @@ fn damaged(file: &ParquetFile, row_group: usize, error: ParquetError) -> Error {
     Error::data(&codes::PARQUET_PAGE, message)
         .help("the file is damaged: write it again; nothing of this run is visible")
         .caused_by(error)
-}
-
-fn unknown(split: &Split) -> Error {
-    Error::internal(&codes::CSV_POSITION, format!("the source has no split `{}`", split.id.0))
 }
