@@ -359,7 +359,7 @@ impl NewColumns<'_> {
 }
 
 /// Numbers that one turn of a loop takes.
-const NUMBERS_STEP: usize = 16;
+const NUMBERS_STEP: usize = 32;
 /// Bytes that one turn of a loop takes.
 const BYTES_STEP: usize = 128;
 
@@ -370,7 +370,9 @@ fn map_values<I: Copy, O: Copy, const STEP: usize>(target: &mut [O], source: &[I
     let (targets, target_rest) = target.as_chunks_mut::<STEP>();
     let (sources, source_rest) = source.as_chunks::<STEP>();
     for (target, source) in targets.iter_mut().zip(sources) {
-        *target = source.map(&mut function);
+        for (target, value) in target.iter_mut().zip(source) {
+            *target = function(*value);
+        }
     }
     for (target, value) in target_rest.iter_mut().zip(source_rest) {
         *target = function(*value);
