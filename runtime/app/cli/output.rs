@@ -79,6 +79,9 @@ pub(super) fn note(text: &str) {
 /// Prints an error that has no place in a file.
 pub(super) fn error(error: &rde_core::Error) {
     let mut text = format!("error[{}]: {}\n", error.code(), error.message());
+    if let Some(operator) = error.operator().filter(|operator| !error.message().contains(&format!("`{operator}`"))) {
+        text.push_str(&format!("  in operator `{operator}`\n"));
+    }
     for cause in error.causes() {
         text.push_str(&format!("  caused by: {cause}\n"));
     }

@@ -85,6 +85,9 @@ fn finish(report: &RunReport, prepared: &Prepared, path: Option<&Path>) -> Exit 
         return Exit::Fenced;
     }
     note(&summary(report));
+    if report.status == Status::Drained {
+        note("drained: the rest of the input was not read; sinks committed what came from the part that was\n");
+    }
     if written { Exit::Done } else { Exit::Failed }
 }
 

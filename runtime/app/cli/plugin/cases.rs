@@ -26,18 +26,24 @@ pub(super) struct Case {
 
 /// Reads all cases below `folder`, sorted by name. `ports` are the plugin's inputs.
 pub(super) async fn read(folder: &Path, ports: &[String], runtime: &Runtime) -> Result<Vec<Case>> {
-    let mut folders: Vec<PathBuf> = entries(folder)?.into_iter().filter(|path| path.is_dir()).collect();
-    folders.sort();
     let mut cases = Vec::new();
-    for folder in folders {
+    for folder in any(folder)? {
         cases.push(read_one(&folder, ports, runtime).await?);
     }
-    if cases.is_empty() {
+    Ok(cases)
+}
+
+/// Returns the folders of the cases, at least one. Asked first: without a case there is no configuration to ask the plugin with.
+pub(super) fn any(folder: &Path) -> Result<Vec<PathBuf>> {
+    let found = if folder.is_dir() { entries(folder)? } else { Vec::new() };
+    let mut folders: Vec<PathBuf> = found.into_iter().filter(|path| path.is_dir()).collect();
+    folders.sort();
+    if folders.is_empty() {
         let message = format!("there are no cases in `{}`", folder.display());
         return Err(Error::config(&codes::PLUGIN_CASES, message)
             .help("make `cases/<name>/input.csv`, then `rde plugin test --update`"));
     }
-    Ok(cases)
+    Ok(folders)
 }
 
 async fn read_one(folder: &Path, ports: &[String], runtime: &Runtime) -> Result<Case> {

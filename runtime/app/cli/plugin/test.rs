@@ -18,6 +18,7 @@ const SEED: u64 = 0x5eed;
 /// Runs the command.
 pub(super) fn run(args: &TestArgs) -> Result<Exit> {
     let (component, folder, _temporary) = component(&args.target)?;
+    cases::any(&folder)?;
     let threads = inspect::threads()?;
     let runtime = threads.runtime();
     let ports =
@@ -34,8 +35,10 @@ pub(super) fn run(args: &TestArgs) -> Result<Exit> {
         }
     }
     threads.stop();
-    let passed = format!("{} cases, {differences} differences\n", cases.len());
-    note(&passed);
+    note(&format!("cases: {}, differences: {differences}\n", cases.len()));
+    if differences > 0 {
+        note("  help: where the new rows are right, `rde plugin test --update` writes them\n");
+    }
     Ok(if differences == 0 { Exit::Done } else { Exit::Different })
 }
 

@@ -108,7 +108,10 @@ fn schema_fault(schema: &SchemaError, span: Option<Range<usize>>, text: &Text) -
             // A span may take in the table of `table.column`.
             let written = range.as_ref().map_or(field.name.clone(), |range| text.slice(range));
             let error = Error::config(&codes::UNKNOWN_COLUMN, format!("unknown column `{written}`"));
-            placed(error.help(column_help(field, valid_fields)), range, text, true)
+            let quoted = range.as_ref().is_some_and(|range| text.slice(range).starts_with('"'));
+            let help = column_help(field, valid_fields);
+            let help = if quoted { format!("{help}; a text stands in single quotes") } else { help };
+            placed(error.help(help), range, text, true)
         }
         SchemaError::AmbiguousReference { field } => {
             let own = field.spans().first().and_then(|span| text.plan_span(span));

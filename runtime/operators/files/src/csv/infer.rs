@@ -323,9 +323,24 @@ fn names(first: &[Vec<u8>], header: bool) -> Result<Vec<String>> {
     Ok(names)
 }
 
+/// Bytes of a name that an error shows.
+const NAME_SHOWN_MAX: usize = 40;
+
 fn header_encoding(idx: usize, name: &[u8]) -> Error {
-    let message = format!("line 1: the name of column {} is not UTF-8: {}", idx + 1, name.escape_ascii());
-    Error::config(&codes::INVALID_UTF8, message).help("convert the file, for example with `iconv -f latin1 -t utf8`")
+    let (what, help) = match name {
+        [0x1f, 0x8b, ..] if idx == 0 => ("compressed with gzip", "name the file `….gz`, or pipe it through `gunzip`"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] if idx == 0 => {
+            ("compressed with zstd", "name the file `….zst`, or pipe it through `unzstd`")
+        }
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] if idx == 0 => ("UTF-16", "convert it with `iconv -f utf16 -t utf8`"),
+        _ => {
+            let shown = name[..name.len().min(NAME_SHOWN_MAX)].escape_ascii();
+            let message = format!("line 1: the name of column {} is not UTF-8: {shown}", idx + 1);
+            let help = "convert the file, for example with `iconv -f latin1 -t utf8`";
+            return Error::config(&codes::INVALID_UTF8, message).help(help);
+        }
+    };
+    Error::config(&codes::INVALID_UTF8, format!("the input is {what}, not CSV")).help(help)
 }
 
 #[cfg(test)]

@@ -30,6 +30,9 @@ const EXTENSIONS: [&str; 3] = ["csv", "csv.gz", "csv.zst"];
 /// Bytes read at a time when sampling.
 const SAMPLE_CHUNK: usize = 128 * 1024;
 
+/// What columns are compared with when the user listed them.
+const GIVEN: &str = "`schema`";
+
 /// Columns that an error names at most.
 const NAMED_MAX: usize = 10;
 
@@ -165,6 +168,9 @@ impl CsvPlan {
         for (index, file) in files.iter().enumerate() {
             let file = Arc::new(file.clone());
             let sample = self.sample_file(&file, index)?;
+            if let [only] = sample.names() {
+                warn_of_delimiter(&self.id, &file, only, self.delimiter);
+            }
             let names = match found.last() {
                 Some(last) if *last.names == *sample.names() => last.names.clone(),
                 _ => sample.names().into(),
@@ -355,7 +361,7 @@ pub(super) fn match_names(expected: &[String], names: &[String], file: &InputFil
     if missing.is_empty() && additional.is_empty() {
         return Ok(());
     }
-    Err(differs(file, "`schema`", &missing, &additional))
+    Err(differs(file, GIVEN, &missing, &additional))
 }
 
 fn differs(file: &InputFile, from: &str, missing: &[String], additional: &[String]) -> Error {
@@ -368,9 +374,21 @@ fn differs(file: &InputFile, from: &str, missing: &[String], additional: &[Strin
     let parts: Vec<String> =
         [list(missing, "without"), list(additional, "with additional")].into_iter().flatten().collect();
     let message = format!("columns of `{}` differ from {from}: {}", file.shown, parts.join("; "));
-    Error::config(&codes::CSV_COLUMNS, message)
-        .help("files of one source have the same columns, in any order; read this file with a source of its own, or fix it")
-        .at(Place::field("/path"))
+    let help = if from == GIVEN {
+        "`schema` names every column of the files and its type; leave it out to have them inferred, and see them with `rde graph`"
+    } else {
+        "files of one source have the same columns, in any order; read this file with a source of its own, or fix it"
+    };
+    Error::config(&codes::CSV_COLUMNS, message).help(help).at(Place::field("/path"))
+}
+
+/// A single column whose name holds what others separate columns with is most likely several columns.
+fn warn_of_delimiter(id: &str, file: &InputFile, name: &str, delimiter: u8) {
+    let others = [',', ';', '\t', '|'].into_iter().filter(|other| *other != char::from(delimiter));
+    if let Some(other) = others.into_iter().find(|other| name.contains(*other)) {
+        let delimiter = other.escape_default().to_string();
+        tracing::warn!(operator = id, file = %file.shown, column = name, "one column; is `delimiter: \"{delimiter}\"` meant?");
+    }
 }
 
 fn no_header(file: &InputFile) -> Error {

@@ -240,6 +240,15 @@ impl Plan for FileSinkPlan {
                 Destination::Folder(folder) => (below(&ctx.base, &folder), None),
                 Destination::File(folder, name) => (below(&ctx.base, &folder), Some(name)),
             };
+            let said = folder.as_os_str().as_encoded_bytes().ends_with(b"/");
+            if single.is_none() && !said && folder.extension().is_some() && !folder.exists() {
+                let (path, extension) = (folder.display(), format.extension());
+                tracing::warn!(
+                    operator = &*ctx.operator,
+                    %path,
+                    "`path` becomes a folder: one file ends in `.{extension}`, a folder in `/`"
+                );
+            }
             let names = Names::new(&ctx.pipeline, &ctx.operator, ctx.incarnation, format.extension(), single.clone());
             let target = Target::open(folder, single, names, options.if_exists, Disk::default())
                 .map_err(|error| error.in_operator(&ctx.operator))?;
