@@ -237,18 +237,17 @@ impl Plan for FileSinkPlan {
                 Destination::Stdout => {
                     return Ok(Operator::Sink(Box::new(StdoutTarget::new(format, &ctx))));
                 }
-                Destination::Folder(folder) => (below(&ctx.base, &folder), None),
+                Destination::Folder(folder) => {
+                    let full = below(&ctx.base, &folder);
+                    if looks_like_a_file(&folder) && !full.exists() {
+                        let extension = format.extension();
+                        let hint = format!("`path` becomes a folder: one file ends in `.{extension}`, a folder in `/`");
+                        tracing::warn!(operator = &*ctx.operator, path = %full.display(), "{hint}");
+                    }
+                    (full, None)
+                }
                 Destination::File(folder, name) => (below(&ctx.base, &folder), Some(name)),
             };
-            let said = folder.as_os_str().as_encoded_bytes().ends_with(b"/");
-            if single.is_none() && !said && folder.extension().is_some() && !folder.exists() {
-                let (path, extension) = (folder.display(), format.extension());
-                tracing::warn!(
-                    operator = &*ctx.operator,
-                    %path,
-                    "`path` becomes a folder: one file ends in `.{extension}`, a folder in `/`"
-                );
-            }
             let names = Names::new(&ctx.pipeline, &ctx.operator, ctx.incarnation, format.extension(), single.clone());
             let target = Target::open(folder, single, names, options.if_exists, Disk::default())
                 .map_err(|error| error.in_operator(&ctx.operator))?;
@@ -308,6 +307,11 @@ pub(crate) fn bind_faults(format: &FileFormat, schema: &SchemaRef) -> Vec<Error>
 }
 
 /// Returns a folder as messages should show it: without the `.` of a pipeline file in the working folder.
+/// Returns whether somebody may have meant a file by a path that is a folder.
+fn looks_like_a_file(folder: &Path) -> bool {
+    folder.extension().is_some() && !folder.as_os_str().as_encoded_bytes().ends_with(b"/")
+}
+
 fn below(base: &Path, folder: &Path) -> PathBuf {
     let full = base.join(folder);
     let shown: PathBuf = full.components().filter(|part| *part != Component::CurDir).collect();
