@@ -74,8 +74,8 @@ fn core_module(dir: &Path) -> Result<PathBuf> {
     })
 }
 
-/// Flags for rustc: the author's or ours, and maps that make every path relative to the plugin, so that an artifact neither
-/// tells the folders of its author nor depends on them.
+/// Flags for rustc: the author's or ours, and maps that make every path relative to the folder above the plugin, so that an
+/// artifact neither tells the folders of its author nor depends on them.
 #[expect(clippy::disallowed_methods, reason = "only app reads the environment, and this is where")]
 fn flags(dir: &Path) -> Vec<String> {
     let own = std::env::var(RUSTFLAGS).unwrap_or_else(|_| SIMD.to_owned());
@@ -86,7 +86,8 @@ fn flags(dir: &Path) -> Vec<String> {
         }
     };
     if let Ok(dir) = dir.canonicalize() {
-        let folders: Vec<&Path> = dir.ancestors().take_while(|folder| folder.parent().is_some()).collect();
+        // From the folder above on: plugins that lie side by side have the same flags, and so share what is compiled.
+        let folders: Vec<&Path> = dir.ancestors().skip(1).take_while(|folder| folder.parent().is_some()).collect();
         // Of several maps that fit, rustc takes the last.
         for (up, folder) in folders.iter().enumerate().rev() {
             map(folder, &vec![".."; up].join("/"));
