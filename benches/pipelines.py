@@ -139,6 +139,7 @@ def measure(command: list[str], inside: bool) -> tuple[float, int, float]:
 ANSWER = """
 import duckdb, json, sys
 source = sys.argv[1]
+duckdb.sql("SET enable_progress_bar = false")
 names = [row[0] for row in duckdb.sql(f"DESCRIBE SELECT * FROM '{source}'").fetchall()]
 # Types differ by a name only (an integer column that one engine reads as DOUBLE is not): compare the values as text.
 row = " || '|' || ".join(f"coalesce(CAST(\\"{n}\\" AS VARCHAR), '')" for n in names if not n.startswith("time_"))
