@@ -6,6 +6,7 @@
 use crate::build::{Builder, Value};
 use crate::error::IpcError;
 use crate::flat::{Table, Vector};
+use crate::head::BatchHead;
 
 /// Bodies start at a multiple of this from the start of the message, and buffers at a multiple of it within the body.
 pub(crate) const ALIGNMENT: usize = 64;
@@ -69,6 +70,15 @@ impl<'a> BatchHeader<'a> {
     }
 }
 
+/// Opens one whole record batch: by the head it is likely to have, else by its own metadata.
+pub(crate) fn open_batch<'a>(message: &'a [u8], head: &BatchHead) -> Result<(BatchHeader<'a>, &'a [u8]), IpcError> {
+    if let Some(known) = head.read(message) {
+        return Ok(known);
+    }
+    let envelope = open(message, Kind::RecordBatch)?;
+    Ok((BatchHeader::read(envelope.header)?, envelope.body))
+}
+
 /// Opens one whole message.
 pub(crate) fn open(message: &[u8], kind: Kind) -> Result<Envelope<'_>, IpcError> {
     let prefix = message.get(..PREFIX).ok_or(IpcError::Truncated { part: "prefix" })?;
@@ -105,8 +115,7 @@ pub(crate) fn open_metadata(metadata: &[u8], kind: Kind) -> Result<(Table<'_>, i
 }
 
 /// Writes the message's own table and answers the place that must point to its header.
-pub(crate) fn message_table(builder: &mut Builder, kind: Kind, body: usize) -> usize {
-    let body = i64::try_from(body).unwrap_or(i64::MAX);
+pub(crate) fn message_table(builder: &mut Builder, kind: Kind, body: i64) -> usize {
     let placed = builder.table([
         (3, Value::I64(body)),
         (2, Value::Offset),
@@ -120,18 +129,14 @@ pub(crate) fn message_table(builder: &mut Builder, kind: Kind, body: usize) -> u
 /// Writes the metadata of a record batch into `builder`, padded so that the body behind prefix and metadata is aligned.
 pub(crate) fn batch_metadata(
     builder: &mut Builder,
-    rows: usize,
+    rows: i64,
     nodes: &[(i64, i64)],
     buffers: &[(i64, i64)],
-    body: usize,
+    body: i64,
 ) {
     builder.restart();
     let header = message_table(builder, Kind::RecordBatch, body);
-    let batch = builder.table([
-        (0, Value::I64(i64::try_from(rows).unwrap_or(i64::MAX))),
-        (1, Value::Offset),
-        (2, Value::Offset),
-    ]);
+    let batch = builder.table([(0, Value::I64(rows)), (1, Value::Offset), (2, Value::Offset)]);
     builder.point(header, batch.at);
     builder.pairs(batch.fields[1], nodes);
     builder.pairs(batch.fields[2], buffers);

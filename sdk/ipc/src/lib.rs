@@ -12,6 +12,7 @@ mod build;
 mod envelope;
 mod error;
 mod flat;
+mod head;
 mod read;
 mod schema;
 mod types;
@@ -25,7 +26,7 @@ pub use host::*;
 
 pub use aligned::{AlignedBuffer, Native, view_as};
 pub use error::IpcError;
-pub use read::{Batch, Bits, Bytes, Column, Stored};
+pub use read::{Batch, BatchReader, Bits, Bytes, Column, Stored};
 pub use schema::{SchemaLimits, TYPE_DEPTH_MAX};
 pub use types::{DataType, Field, IntervalUnit, Schema, TimeUnit};
 pub use write::{MessageWriter, TextWriter};

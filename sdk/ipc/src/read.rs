@@ -6,8 +6,9 @@
 use std::borrow::Cow;
 
 use crate::aligned::{Native, view_as};
-use crate::envelope::{self, BatchHeader, Kind};
+use crate::envelope::{self, BatchHeader};
 use crate::error::IpcError;
+use crate::head::BatchHead;
 use crate::types::{DataType, Field, IntervalUnit, Schema};
 
 /// The chosen columns of one batch.
@@ -49,13 +50,41 @@ enum Offsets<'a> {
     Large(Cow<'a, [i64]>),
 }
 
+/// Opens one message of a schema after the other.
+#[derive(Debug, Default)]
+pub struct BatchReader {
+    schema: Schema,
+    head: BatchHead,
+}
+
+impl BatchReader {
+    /// A reader of messages whose columns are those of `schema`.
+    pub fn new(schema: Schema) -> Self {
+        let (nodes, buffers) = schema.layout();
+        BatchReader { schema, head: BatchHead::new(nodes, buffers) }
+    }
+
+    /// The schema of the messages.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// Opens a message.
+    pub fn read<'a>(&'a self, message: &'a [u8]) -> Result<Batch<'a>, IpcError> {
+        Batch::open(&self.schema, &self.head, message)
+    }
+}
+
 impl<'a> Batch<'a> {
-    /// Opens a message whose columns are those of `schema`.
+    /// Opens one message whose columns are those of `schema`; [`BatchReader`] is quicker for many.
     pub fn parse(schema: &'a Schema, message: &'a [u8]) -> Result<Self, IpcError> {
-        let envelope = envelope::open(message, Kind::RecordBatch)?;
-        let header = BatchHeader::read(envelope.header)?;
+        Self::open(schema, &BatchHead::default(), message)
+    }
+
+    fn open(schema: &'a Schema, head: &BatchHead, message: &'a [u8]) -> Result<Self, IpcError> {
+        let (header, body) = envelope::open_batch(message, head)?;
         let rows = usize::try_from(header.rows).map_err(|_| IpcError::Rows { expected: 0, found: header.rows })?;
-        let mut walk = Walk { header, body: envelope.body, node: 0, buffer: 0 };
+        let mut walk = Walk { header, body, node: 0, buffer: 0 };
         let columns = walk.columns(&schema.fields)?;
         if walk.node != walk.header.nodes.len() {
             return Err(IpcError::Nodes { expected: walk.node, found: walk.header.nodes.len() });

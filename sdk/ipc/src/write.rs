@@ -5,17 +5,16 @@
 //! columns mean, and checks that the host makes.
 
 use crate::aligned::{AlignedBuffer, Native, view_as_mut};
-use crate::build::Builder;
-use crate::envelope::{self, ALIGNMENT};
+use crate::envelope::ALIGNMENT;
 use crate::error::IpcError;
+use crate::head::BatchHead;
 use crate::read::Bits;
 use crate::types::{DataType, Field, Schema};
 
-/// Writes one message after the other. Columns are written in the order of the schema.
-#[derive(Default)]
+/// Writes one message of a schema after the other. Columns are written in the order of the schema.
 pub struct MessageWriter {
     buffer: AlignedBuffer,
-    builder: Builder,
+    head: BatchHead,
     nodes: Vec<(i64, i64)>,
     buffers: Vec<(i64, i64)>,
     layout: (usize, usize),
@@ -39,22 +38,33 @@ pub struct TextWriter<'w> {
 }
 
 impl MessageWriter {
-    /// A writer without memory.
-    pub fn new() -> Self {
-        Self::default()
+    /// A writer of messages of one schema, without memory yet.
+    pub fn new(schema: &Schema) -> Self {
+        let layout = schema.layout();
+        let mut large = Vec::with_capacity(layout.0);
+        note_large(&schema.fields, &mut large);
+        MessageWriter {
+            buffer: AlignedBuffer::new(),
+            head: BatchHead::new(layout.0, layout.1),
+            nodes: Vec::with_capacity(layout.0),
+            buffers: Vec::with_capacity(layout.1),
+            layout,
+            rows: 0,
+            body: 0,
+            at: 0,
+            too_large: false,
+            large,
+        }
     }
 
     /// Begins a message of `rows` rows.
-    pub fn start(&mut self, schema: &Schema, rows: usize) {
-        self.layout = schema.layout();
+    pub fn start(&mut self, rows: usize) {
         self.rows = rows;
         self.nodes.clear();
         self.buffers.clear();
-        self.body = envelope::batch_head_len(self.layout.0, self.layout.1);
+        self.body = self.head.len();
         self.at = self.body;
         self.too_large = false;
-        self.large.clear();
-        note_large(&schema.fields, &mut self.large);
         self.buffer.ensure(self.body);
     }
 
@@ -174,8 +184,7 @@ impl MessageWriter {
         }
         let end = self.at.next_multiple_of(ALIGNMENT);
         self.buffer.ensure(end);
-        envelope::batch_metadata(&mut self.builder, self.rows, &self.nodes, &self.buffers, end - self.body);
-        envelope::write_head(&self.builder, self.buffer.as_mut_slice());
+        self.head.write(self.buffer.as_mut_slice(), self.rows, &self.nodes, &self.buffers, end - self.body);
         Ok(&self.buffer.as_slice()[..end])
     }
 
@@ -211,6 +220,12 @@ impl MessageWriter {
 
     fn offset(&self) -> i64 {
         wide(self.at.next_multiple_of(ALIGNMENT) - self.body)
+    }
+}
+
+impl Default for MessageWriter {
+    fn default() -> Self {
+        Self::new(&Schema::default())
     }
 }
 

@@ -27,7 +27,7 @@ pub struct Codec {
 impl Codec {
     /// A codec for the columns that the plan reads and those that it adds.
     pub fn new(batch: &Batch<'_>, emit: &Emit<'_>) -> Result<Self, Failure> {
-        let input = arrow_schema(&batch.layout.sent)?;
+        let input = arrow_schema(batch.layout.sent.schema())?;
         let output = arrow_schema(emit.new_fields())?;
         let decoder = Decoder::new(Arc::clone(&input), BufferPool::new(POOL_BYTES))?;
         let encoder = Encoder::new(&output, None)?;

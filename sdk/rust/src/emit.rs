@@ -48,6 +48,7 @@ enum Selection<'e> {
 }
 
 /// Memory that is used again for each batch.
+#[derive(Default)]
 pub(crate) struct Scratch {
     writer: MessageWriter,
     faults: Faults,
@@ -135,7 +136,7 @@ impl<'a> Emit<'a> {
     }
 
     fn begin<'e>(&'e mut self, selection: Selection<'e>, rows: usize) -> NewColumns<'e> {
-        self.scratch.writer.start(&self.layout.added, rows);
+        self.scratch.writer.start(rows);
         NewColumns { layout: self.layout, scratch: self.scratch, selection, column: 0, fault: None }
     }
 }

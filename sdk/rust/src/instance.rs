@@ -45,7 +45,7 @@ impl<T: Transform> Default for Instance<T> {
 impl<T: Transform> Instance<T> {
     /// An instance that is not bound yet.
     pub fn new() -> Self {
-        Instance { plugin: None, layout: Layout::default(), scratch: Scratch::new(MessageWriter::new()) }
+        Instance { plugin: None, layout: Layout::default(), scratch: Scratch::default() }
     }
 
     /// The answer of `describe`.
@@ -83,6 +83,7 @@ impl<T: Transform> Instance<T> {
         let mut plan = Plan::new(Schema::parse(&input.schema.ipc)?);
         self.plugin = Some(T::bind(config, &mut plan)?);
         let (bound, layout) = plan.end()?;
+        self.scratch = Scratch::new(MessageWriter::new(&layout.added));
         self.layout = layout;
         Ok(bound)
     }
@@ -96,11 +97,8 @@ impl<T: Transform> Instance<T> {
     pub fn process(&mut self, info: BatchInfo, message: &[u8]) -> Result<(), Failure> {
         let plugin = bound(&mut self.plugin)?;
         let rows = usize::try_from(info.rows).map_err(|_| Failure::fatal("the batch has too many rows"))?;
-        let columns = if message.is_empty() {
-            rde_ipc::Batch::without_columns(rows)
-        } else {
-            rde_ipc::Batch::parse(&self.layout.sent, message)?
-        };
+        let columns =
+            if message.is_empty() { rde_ipc::Batch::without_columns(rows) } else { self.layout.sent.read(message)? };
         let batch = Batch { info, layout: &self.layout, columns, message };
         let mut emit = Emit::new(&self.layout, &mut self.scratch, rows);
         plugin.process(&batch, &mut emit)?;

@@ -3,7 +3,7 @@
 //! Before the batch path. Invariant: only the columns that were asked for cross, in rising order, as the interface wants them.
 //! Not here: the batches themselves (`batch.rs`, `emit.rs`).
 
-use rde_ipc::{DataType, Field, Schema};
+use rde_ipc::{BatchReader, DataType, Field, Schema};
 
 use crate::bindings::rde::plugin::types::{Bound, Derivation, Failure, OutputPort, OutputSchema};
 
@@ -26,7 +26,7 @@ pub struct Plan {
 #[derive(Debug, Default)]
 pub(crate) struct Layout {
     /// The columns that cross.
-    pub(crate) sent: Schema,
+    pub(crate) sent: BatchReader,
     /// By input column: its place among those.
     pub(crate) places: Vec<Option<usize>>,
     /// The new columns.
@@ -145,7 +145,7 @@ impl Plan {
             places[*index] = Some(place);
         }
         let sent = Schema::new(self.reads.iter().map(|index| self.input.fields[*index].clone()).collect());
-        Ok((bound, Layout { sent, places, added: self.full.unwrap_or(added), reuse }))
+        Ok((bound, Layout { sent: BatchReader::new(sent), places, added: self.full.unwrap_or(added), reuse }))
     }
 
     fn check_names(&self, reuse: &[usize]) -> Result<(), Failure> {

@@ -25,6 +25,7 @@ use super::measure::{ARRAY_BYTES, Body, COUNT_ONLY, Measure, Node, ROWS_MAX, Spa
 use super::pool::{BufferPool, Lease};
 use crate::envelope::{self, BatchHeader, Kind};
 use crate::error::IpcError;
+use crate::head::BatchHead;
 
 /// The answer of a charge that is not granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,8 @@ pub struct Decoder {
     pool: BufferPool,
     nodes: Vec<Node>,
     columns: Vec<usize>,
+    /// The head of the last message, which the next one is likely to have.
+    head: BatchHead,
 }
 
 /// What was decoded.
@@ -59,7 +62,7 @@ impl Decoder {
         if depth > crate::schema::TYPE_DEPTH_MAX {
             return Err(IpcError::Depth { limit: crate::schema::TYPE_DEPTH_MAX });
         }
-        Ok(Decoder { schema, pool, nodes: Vec::new(), columns: Vec::new() })
+        Ok(Decoder { schema, pool, nodes: Vec::new(), columns: Vec::new(), head: BatchHead::default() })
     }
 
     /// The schema of its batches.
@@ -69,9 +72,10 @@ impl Decoder {
 
     /// Decodes one whole message. With `rows`, the batch must have exactly so many.
     pub fn decode(&mut self, message: &[u8], rows: Option<usize>, charge: Charge<'_>) -> Result<Decoded, IpcError> {
-        let envelope = envelope::open(message, Kind::RecordBatch)?;
-        let header = BatchHeader::read(envelope.header)?;
-        self.decode_body(&header, &Body::Block(envelope.body), rows, charge)
+        let (header, body) = envelope::open_batch(message, &self.head)?;
+        let decoded = self.decode_body(&header, &Body::Block(body), rows, charge)?;
+        self.head.ensure(header.nodes.len(), header.buffers.len());
+        Ok(decoded)
     }
 
     /// Decodes metadata without prefix, and the body's buffers one by one.

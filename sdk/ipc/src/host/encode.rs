@@ -19,9 +19,9 @@ use arrow::error::ArrowError;
 use super::copy::copy;
 use super::schema::crossing_column;
 use super::widened;
-use crate::build::Builder;
 use crate::envelope::{self, ALIGNMENT};
 use crate::error::IpcError;
+use crate::head::BatchHead;
 
 /// Encodes the chosen columns of batches of one schema.
 pub struct Encoder {
@@ -43,7 +43,7 @@ struct Work {
     nodes: Vec<(i64, i64)>,
     buffers: Vec<(i64, i64)>,
     pieces: Vec<Piece>,
-    builder: Builder,
+    head: BatchHead,
     body: usize,
     /// What the body may have; a column is not cast past it.
     body_max: usize,
@@ -135,10 +135,10 @@ impl Prepared<'_> {
 
     /// Writes the message. The target must be exactly [`Prepared::len`] bytes; every byte is written.
     pub fn write_into(self, out: &mut [u8]) {
-        let Work { nodes, buffers, pieces, builder, body, .. } = &mut *self.work;
-        envelope::batch_metadata(builder, self.rows, nodes, buffers, *body);
-        let head = envelope::write_head(builder, out);
-        let target = &mut out[head..];
+        let Work { nodes, buffers, pieces, head, body, .. } = &mut *self.work;
+        head.ensure(nodes.len(), buffers.len());
+        head.write(out, self.rows, nodes, buffers, *body);
+        let target = &mut out[head.len()..];
         let mut end = 0;
         for piece in pieces.iter() {
             target[end..piece.at].fill(0);

@@ -106,8 +106,8 @@ impl Table {
     /// The chosen columns as the host would send them.
     pub(crate) fn encode(&self, columns: &[usize]) -> Result<Vec<u8>, IpcError> {
         let schema = Schema::new(columns.iter().map(|index| self.schema.fields[*index].clone()).collect());
-        let mut writer = MessageWriter::new();
-        writer.start(&schema, self.rows());
+        let mut writer = MessageWriter::new(&schema);
+        writer.start(self.rows());
         for index in columns {
             write(&mut writer, &self.schema.fields[*index], &self.columns[*index])?;
         }

@@ -31,7 +31,13 @@ impl Crafted {
 
     fn encode_with(&self, places: &[(i64, i64)], body: &[u8]) -> Vec<u8> {
         let mut builder = Builder::default();
-        envelope::batch_metadata(&mut builder, self.rows, &self.nodes, places, body.len());
+        envelope::batch_metadata(
+            &mut builder,
+            i64::try_from(self.rows).expect("small"),
+            &self.nodes,
+            places,
+            i64::try_from(body.len()).expect("small"),
+        );
         let mut out = vec![0; 8 + builder.bytes().len()];
         envelope::write_head(&builder, &mut out);
         out.extend_from_slice(body);

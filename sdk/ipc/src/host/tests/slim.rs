@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, StringArray};
 
 use super::samples;
 use crate::host::*;
-use crate::{Batch, DataType, Field, IpcError, MessageWriter, Schema};
+use crate::{Batch, BatchReader, DataType, Field, IpcError, MessageWriter, Schema};
 
 fn input() -> (Vec<u8>, Vec<u8>) {
     let columns: Vec<(String, ArrayRef)> = vec![
@@ -25,7 +25,8 @@ fn the_guest_reads_what_the_host_sends() {
     let (schema, message) = input();
     let schema = Schema::parse(&schema).expect("the host's schema");
     assert_eq!(schema.fields[2], Field::new("name", DataType::Utf8));
-    let batch = Batch::parse(&schema, &message).expect("the host's batch");
+    let reader = BatchReader::new(schema);
+    let batch = reader.read(&message).expect("the host's batch");
     assert_eq!(batch.rows(), 3);
     let id = batch.column(0).expect("id");
     assert_eq!((id.values::<i64>().expect("int64")[2], id.is_valid(1), id.null_count()), (3, false, 1));
@@ -57,9 +58,9 @@ fn the_host_reads_what_the_guest_writes_message_after_message() {
     ]);
     let checked = check_schema(&schema.encode(), &SchemaRules::default()).expect("the guest's schema");
     let mut decoder = Decoder::new(Arc::clone(&checked), BufferPool::new(0)).expect("a shallow schema");
-    let mut writer = MessageWriter::new();
+    let mut writer = MessageWriter::new(&schema);
     for rows in [1000, 0, 1, 9, 64] {
-        writer.start(&schema, rows);
+        writer.start(rows);
         writer.fixed_with::<i64>(|values, validity| {
             values.iter_mut().zip(0..).for_each(|(value, row)| *value = row);
             if values.is_empty() {
@@ -99,8 +100,8 @@ fn write_texts(writer: &mut MessageWriter) {
 #[test]
 fn a_message_that_lacks_a_column_is_not_finished() {
     let schema = Schema::new(vec![Field::new("a", DataType::Int64), Field::new("b", DataType::Int64)]);
-    let mut writer = MessageWriter::new();
-    writer.start(&schema, 2);
+    let mut writer = MessageWriter::new(&schema);
+    writer.start(2);
     writer.fixed::<i64>().fill(1);
     assert_eq!(writer.finish().expect_err("one column is missing").kind(), "nodes");
 }
