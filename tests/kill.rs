@@ -5,6 +5,7 @@
 //! gives the rows and the schema of an uninterrupted run and leaves no staged file.
 //! `RDE_KILLS` sets the number of kills (40 by default, 200 for a release), `RDE_SEED` the seed.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
@@ -21,6 +22,23 @@ sinks:
     parquet: { path: out/table, if_exists: replace, partition_by: [origin], file_size_target: 16KiB }
 edges:
   - [flights, table]
+";
+
+/// A query over a whole input that does not end while the writer of standard input lives.
+const WAITING: &str = "
+name: waiting
+sources:
+  - id: rows
+    csv: { path: PATH, schema: { n: int64 } }
+transforms:
+  - id: sorted
+    sql: { query: SELECT n FROM rows ORDER BY n DESC }
+sinks:
+  - id: shown
+    stdout: { format: csv }
+edges:
+  - [rows, sorted]
+  - [sorted, shown]
 ";
 
 /// When to kill.
@@ -73,6 +91,47 @@ fn a_killed_run_leaves_whole_files_and_the_next_one_gives_the_answer() {
         done += 1;
     }
     eprintln!("{done} kills, {between} of them between the first and the last link");
+}
+
+/// Scenario: a run that sorts waits for its input while another one in the same folder starts and ends; then it is killed.
+/// Guarantees: its spill folder stays while it lives, and the next run removes it.
+#[test]
+fn the_spill_folder_of_a_killed_run_goes_with_the_next_and_that_of_a_live_one_stays() {
+    let temp = tempfile::tempdir().expect("there is room for the runs");
+    let folder = temp.path();
+    std::fs::write(folder.join("waits.yaml"), WAITING.replace("PATH", "\"-\"")).expect("the folder is writable");
+    std::fs::write(folder.join("ends.yaml"), WAITING.replace("PATH", "in.csv")).expect("the folder is writable");
+    std::fs::write(folder.join("in.csv"), "n\n1\n2\n").expect("the folder is writable");
+    let spilled = || {
+        let entries = std::fs::read_dir(folder.join(".rde/spill")).into_iter().flatten().filter_map(Result::ok);
+        let mut names: Vec<String> = entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+        names.sort();
+        names
+    };
+    let ends = || {
+        let ran = run(folder, &["run", "ends.yaml"]);
+        assert_eq!((ran.code, ran.stdout.as_str()), (Some(0), "n\n2\n1\n"), "{}", ran.stderr);
+    };
+
+    let mut waits = rde();
+    waits.current_dir(folder).args(["run", "waits.yaml"]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut waits = waits.stderr(Stdio::null()).spawn().expect("the binary starts");
+    let mut input = waits.stdin.take().expect("it is piped");
+    input.write_all(b"n\n1\n").expect("the run reads");
+    let started = Instant::now();
+    while spilled().len() < 2 {
+        assert!(running(&mut waits) && started.elapsed() < Duration::from_secs(20), "no spill folder: {:?}", spilled());
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let own = spilled();
+    ends();
+    assert_eq!(spilled(), own, "a lock file and a folder");
+    waits.kill().expect("it runs");
+    waits.wait().expect("the child can be waited for");
+    assert_eq!(spilled(), own);
+    ends();
+    assert_eq!(spilled(), [""; 0]);
+    drop(input);
 }
 
 fn kill_at(folder: &Path, moment: &Moment) {

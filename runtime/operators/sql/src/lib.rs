@@ -25,6 +25,7 @@ mod query;
 mod rewrite;
 mod run_values;
 mod spec;
+mod spill;
 mod steps;
 mod sum;
 mod unnest;

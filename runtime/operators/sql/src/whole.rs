@@ -1,11 +1,13 @@
 //! A query over whole inputs: one DataFusion plan, run when its inputs are there.
 //!
 //! The engine spools what is not read yet, so inputs are read one after another. Sorts, aggregates and joins of two large
-//! inputs spill to `settings.spill` when they reach the operator's memory.
+//! inputs spill to a folder of the query's own in `settings.spill` when they reach the operator's memory.
 //! Invariant: rows come in the order that ORDER BY asks for; an error of an input comes through as it was.
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
@@ -23,8 +25,8 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{Optimizer, OptimizerContext};
 use datafusion::physical_plan::execute_stream;
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
-use futures::FutureExt;
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
+use futures::{FutureExt, Stream};
 use rde_core::{AsyncTransform, BatchStream, Budget, Error, OpenContext, Produced, Result};
 
 use crate::codes;
@@ -35,6 +37,7 @@ use crate::input::{InputTable, WholeInput};
 use crate::memory::BudgetPool;
 use crate::plan::Bound;
 use crate::run_values::RunValues;
+use crate::spill::SpillFolder;
 
 /// Rows of the batches that DataFusion works with, whatever a pipeline's own batches have.
 const ROWS_MIN: usize = 1024;
@@ -95,7 +98,8 @@ impl AsyncTransform for SqlWhole {
         let failed = |error| run_error(&error).in_operator(&operator);
         let plan = self.bound.ready(&self.values).map_err(failed)?;
         let schema = Arc::new(plan.schema().as_arrow().clone());
-        let env = self.machine.environment().map_err(failed)?;
+        let folder = self.machine.spill_folder();
+        let env = self.machine.environment(folder.as_ref()).map_err(failed)?;
         let planned = self.bound.planned();
         let tables = self.bound.tables().into_iter().zip(planned).zip(streams);
         let inputs: Vec<(String, Arc<WholeInput>)> = tables
@@ -107,7 +111,22 @@ impl AsyncTransform for SqlWhole {
             .try_flatten()
             .map_err(move |error| run_error(&error).in_operator(&operator))
             .map(move |batch| Ok(Produced::Batch(relabel(batch?, &output)?)));
-        Ok((schema, stream.boxed()))
+        Ok((schema, Results { stream: stream.boxed(), _folder: folder }.boxed()))
+    }
+}
+
+/// The results of a query, with the folder that it spills to.
+struct Results {
+    /// Dropped first: it holds the files in the folder.
+    stream: BoxStream<'static, Result<Produced>>,
+    _folder: Option<SpillFolder>,
+}
+
+impl Stream for Results {
+    type Item = Result<Produced>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Produced>>> {
+        self.stream.poll_next_unpin(cx)
     }
 }
 
@@ -119,15 +138,19 @@ fn relabel(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
 }
 
 impl Machine {
-    fn environment(&self) -> PlanResult<Arc<RuntimeEnv>> {
-        let made = std::fs::create_dir_all(&self.spill);
-        let mode = match made {
-            Ok(()) => DiskManagerMode::Directories(vec![self.spill.clone()]),
-            // Most queries never spill; one that must says so then.
-            Err(error) => {
-                tracing::warn!(folder = %self.spill.display(), %error, "the spill folder cannot be made");
-                DiskManagerMode::Disabled
-            }
+    /// Most queries never spill; one that must, and has no folder, says so then.
+    fn spill_folder(&self) -> Option<SpillFolder> {
+        SpillFolder::make(&self.spill)
+            .inspect_err(
+                |error| tracing::warn!(folder = %self.spill.display(), %error, "the spill folder cannot be made"),
+            )
+            .ok()
+    }
+
+    fn environment(&self, folder: Option<&SpillFolder>) -> PlanResult<Arc<RuntimeEnv>> {
+        let mode = match folder {
+            Some(folder) => DiskManagerMode::Directories(vec![folder.path().to_owned()]),
+            None => DiskManagerMode::Disabled,
         };
         let disk = DiskManagerBuilder::default().with_mode(mode).with_max_temp_directory_size(self.spill_max);
         RuntimeEnvBuilder::new()

@@ -150,6 +150,7 @@ fn parts(batch: &RecordBatch) -> Vec<RecordBatch> {
 /// Runs a query in little memory. Returns the rows and whether anything was spilled.
 fn run_small(query: &str, inputs: &[Table], mib: u64) -> Result<(Vec<String>, usize), Error> {
     let (_folder, settings) = small_memory(mib);
+    let spill = settings.spill.clone();
     let shapes: Vec<InputShape> = inputs.iter().map(|(name, batch)| shape(name, &batch.schema(), true)).collect();
     let mut plan = parse(query).expect("the query reads");
     plan.bind(&shapes).expect("the query binds");
@@ -173,6 +174,7 @@ fn run_small(query: &str, inputs: &[Table], mib: u64) -> Result<(Vec<String>, us
         Ok(rows)
     });
     assert_eq!(budget.used(), 0, "everything charged is given back");
+    assert_eq!(std::fs::read_dir(spill).expect("the query made it").count(), 0, "nothing stays in the spill folder");
     Ok((rows?, budget.peak()))
 }
 
