@@ -135,13 +135,20 @@ fn columns(pattern: &str) -> String {
     duckdb(&query).join(" ")
 }
 
+/// The row in the detail of an error row.
+fn failed_row(detail: &Value) -> Option<Value> {
+    let mut detail: Value = serde_json::from_str(detail.as_str()?).expect("a detail is JSON");
+    detail.get_mut("row").map(Value::take)
+}
+
 /// Cuts out of an error row in JSON what differs from run to run (its time), from cut to cut (the number of the batch) and
 /// from compiler to compiler (the plugin's hash).
 fn comparable(line: &str) -> String {
     match serde_json::from_str::<Value>(line) {
         Ok(Value::Object(mut row)) if row.contains_key("attempt") => {
             row.remove("time");
-            row.remove("detail");
+            let failed = row.remove("detail").and_then(|detail| failed_row(&detail));
+            row.extend(failed.map(|failed| ("row".to_owned(), failed)));
             if let Some(Value::String(plugin)) = row.get_mut("plugin") {
                 plugin.truncate("sha256:".len());
             }

@@ -1,7 +1,8 @@
 //! The error row: one schema for every `errors` output, and the one place that makes it from a rejected row.
 //!
 //! Invariant: a dead-lettered row keeps its original bytes, or itself as an IPC stream, so that it can be sent again; only
-//! a row that was too large is cut. Not here: whether a row is dead-lettered (`rejects.rs`).
+//! a row that was too large is cut. A row that is kept as a stream, which nobody reads by eye, stands in `detail` too.
+//! Not here: whether a row is dead-lettered (`rejects.rs`).
 
 use std::sync::{Arc, LazyLock};
 
@@ -10,8 +11,12 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
 use rde_core::{Payload, Rejected};
 
+use crate::row_json::row_json;
+
 /// Bytes kept of a row that was larger than `row_bytes_max`.
 pub(crate) const PAYLOAD_CUT: usize = 64 * 1024;
+/// Most bytes of a row as JSON in `detail`.
+pub(crate) const ROW_JSON_MAX: usize = 4 * 1024;
 /// Bytes of offsets, numbers and validity of a batch of one row; more rows have less each.
 const FIXED_BYTES: usize = 96;
 
@@ -44,6 +49,7 @@ pub(crate) struct Origin<'a> {
     pub operator: &'a str,
     pub now_micros: i64,
     pub row_bytes_max: usize,
+    pub row_json_max: usize,
 }
 
 /// A rejected row with its payload in the form it is kept in.
@@ -57,7 +63,11 @@ pub(crate) struct ErrorRow {
 impl ErrorRow {
     /// Encodes the payload, so that the batch it came from is not held.
     pub fn new(origin: Origin<'_>, mut rejected: Rejected) -> ErrorRow {
-        let (payload, format) = payload(origin, std::mem::replace(&mut rejected.payload, Payload::None));
+        let original = std::mem::replace(&mut rejected.payload, Payload::None);
+        if let Payload::Row(batch, row) = &original {
+            rejected.detail = Some(with_row(rejected.detail, row_json(batch, *row, origin.row_json_max)));
+        }
+        let (payload, format) = payload(origin, original);
         ErrorRow { rejected, payload, format }
     }
 
@@ -100,6 +110,15 @@ pub(crate) fn error_rows(origin: Origin<'_>, rows: &[ErrorRow]) -> Result<Record
     RecordBatch::try_new(schema(), columns)
 }
 
+/// Puts a row in front of the other members of a detail, as text: numbers of any length stay as they are.
+fn with_row(detail: Option<String>, (row, left_out): (String, usize)) -> String {
+    let left_out = if left_out > 0 { format!(",\"columns_left_out\":{left_out}") } else { String::new() };
+    match detail.as_deref().and_then(|detail| detail.strip_prefix('{')) {
+        None | Some("}") => format!("{{\"row\":{row}{left_out}}}"),
+        Some(others) => format!("{{\"row\":{row}{left_out},{others}"),
+    }
+}
+
 /// Returns the bytes of a payload and their format. A row that has no IPC form is left out rather than losing its error.
 fn payload(origin: Origin<'_>, payload: Payload) -> (Option<Vec<u8>>, Option<&'static str>) {
     match payload {
@@ -130,7 +149,7 @@ mod tests {
     use crate::outputs::batch_bytes;
 
     fn check(row_bytes_max: usize, payload: Payload) -> RecordBatch {
-        let origin = Origin { pipeline: "p", operator: "o", now_micros: 7, row_bytes_max };
+        let origin = Origin { pipeline: "p", operator: "o", now_micros: 7, row_bytes_max, row_json_max: ROW_JSON_MAX };
         let mut rejected = Rejected::new("RDE0511", "bad", payload);
         rejected.attempt = 3;
         let rows = [rejected, Rejected::new("x", "worse", Payload::None)].map(|row| ErrorRow::new(origin, row));
@@ -173,5 +192,21 @@ mod tests {
         let bytes = batch.column(4).as_binary::<i32>().value(0);
         assert_eq!(batch.column(5).as_string::<i32>().value(0), "arrow");
         assert_eq!(bytes, rde_ipc::encode_row_stream(&rows, 1).expect("int64 has an IPC form"));
+        assert_eq!(batch.column(8).as_string::<i32>().value(0), r#"{"row":{"n":5}}"#);
+        assert!(check(100, Payload::Bytes(b"5".to_vec(), "csv")).column(8).is_null(0), "its payload is text");
+    }
+
+    #[test]
+    fn a_row_goes_before_what_the_detail_said_already() {
+        let row = |left_out| (r#"{"n":5}"#.to_owned(), left_out);
+        let check = |detail: Option<&str>, left_out, expected: &str| {
+            let text = with_row(detail.map(str::to_owned), row(left_out));
+            assert_eq!(text, expected);
+            serde_json::from_str::<serde_json::Value>(&text).expect("it is JSON");
+        };
+        check(None, 0, r#"{"row":{"n":5}}"#);
+        check(Some("{}"), 0, r#"{"row":{"n":5}}"#);
+        check(Some(r#"{"batch":1}"#), 0, r#"{"row":{"n":5},"batch":1}"#);
+        check(Some(r#"{"batch":1}"#), 2, r#"{"row":{"n":5},"columns_left_out":2,"batch":1}"#);
     }
 }

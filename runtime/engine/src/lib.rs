@@ -22,6 +22,7 @@ mod outputs;
 mod recover;
 mod rejects;
 mod report;
+mod row_json;
 mod run;
 mod shared;
 mod sink;

@@ -11,7 +11,7 @@ use rde_core::{Code, Error, OnError, Rejected};
 
 use crate::codes;
 use crate::counters::OperatorCounters;
-use crate::error_row::{ErrorRow, Origin, error_rows};
+use crate::error_row::{ErrorRow, Origin, ROW_JSON_MAX, error_rows};
 use crate::shared::{Shared, lock};
 
 /// Most error rows of one batch.
@@ -90,6 +90,8 @@ impl Rejects {
             operator: &self.counters.id,
             now_micros: self.shared.runtime.clock.now_micros(),
             row_bytes_max: self.shared.settings.row_bytes_max.bytes(),
+            // Rows as JSON do not crowd out the rows of a batch of error rows in small pipelines.
+            row_json_max: ROW_JSON_MAX.min(self.bytes_max / 4),
         }
     }
 }

@@ -11,7 +11,8 @@ use arrow::datatypes::SchemaRef;
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::DiGraph;
 use rde_core::{
-    Columns, Error, InputShape, Inputs, Kind, Lanes, OnError, OutputShape, Place, Plan, Settings, Shape, Wanted,
+    Columns, Error, InputShape, Inputs, Kind, Lanes, OnError, OutputShape, Place, Plan, Settings, Shape, TypeNote,
+    Wanted,
 };
 
 use super::builder::{Added, of_operator};
@@ -389,9 +390,11 @@ fn bind_one(draft: &mut Draft, index: usize, shapes: Option<&Vec<InputShape>>, f
     let bounded = shapes.is_none_or(|shapes| shapes.iter().all(|shape| shape.bounded));
     let comes_in_order = comes_in_order(draft, index);
     let lanes_max = draft.lanes_max;
+    let notes = type_notes(draft, index);
     let Node { added, bound, run_outputs, .. } = &mut draft.nodes[index];
     bound.bounded = bounded;
     let (Some(plan), Some(shapes)) = (&mut added.plan, shapes) else { return };
+    plan.hear(notes);
     match plan.bind(shapes) {
         Ok(outputs) => {
             let traits = plan.traits();
@@ -413,6 +416,14 @@ fn bind_one(draft: &mut Draft, index: usize, shapes: Option<&Vec<InputShape>>, f
         }
         Err(found) => faults.extend(of_operator(found.into_vec(), &added.id)),
     }
+}
+
+/// Returns what the operators that send to one know about the types of their columns.
+fn type_notes(draft: &Draft, index: usize) -> Vec<TypeNote> {
+    let froms = draft.nodes[index].ins.iter().map(|edge| &draft.edges[*edge].from);
+    let senders = froms.filter(|from| !from.is_errors()).filter_map(|from| from.operator);
+    let plans = senders.filter_map(|sender| draft.nodes[sender].added.plan.as_ref());
+    plans.flat_map(|plan| plan.type_notes()).cloned().collect()
 }
 
 /// Returns whether an input's rows come in an order that was asked for. Edges that merge have none: their rows mix as they
