@@ -62,6 +62,70 @@ fn later_commands_and_options_answer_by_name() {
 }
 
 #[test]
+fn a_misspelt_command_or_option_answers_with_the_nearest() {
+    let temp = folder();
+    for (args, near) in [
+        (&["valdate", "shown.yaml"][..], "'validate'"),
+        (&["runn", "shown.yaml"], "'run'"),
+        (&["plugin", "bnech", "a.wasm"], "'bench'"),
+        (&["run", "shown.yaml", "--reprot", "r.json"], "'--report'"),
+        (&["validate", "shown.yaml", "--fromat", "json"], "'--format'"),
+        (&["validate", "shown.yaml", "--format", "jsn"], "'json'"),
+        (&["docs", "sorce"], "did you mean `source`?"),
+        (&["docs", "cvs"], "did you mean `csv`?"),
+        (&["docs", "sink", "parqet"], "did you mean `parquet`?"),
+        (&["docs", "cvs", "source"], "unknown kind of operator `cvs`"),
+    ] {
+        let ran = run(temp.path(), args);
+        assert_eq!((ran.code, ran.stderr.contains(near)), (Some(2), true), "{args:?}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn a_code_is_explained_by_its_number_too() {
+    let whole = run(Path::new("."), &["explain", "RDE0104"]);
+    assert!(whole.stdout.starts_with("RDE0104: "), "{}", whole.stderr);
+    for short in ["104", "0104", "rde0104", "Rde104"] {
+        assert_eq!(run(Path::new("."), &["explain", short]).stdout, whole.stdout, "{short}");
+    }
+    for none in ["4", "1104", "RDE", "00104", "x"] {
+        let ran = run(Path::new("."), &["explain", none]);
+        assert_eq!((ran.code, ran.stderr.contains(&format!("no code `{none}`"))), (Some(2), true), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn the_docs_of_a_name_are_those_of_every_operator_that_has_it() {
+    let page = |args: &[&str]| run(Path::new("."), &[&["docs"], args].concat()).stdout;
+    assert_eq!(page(&["sql"]), page(&["transform", "sql"]));
+    assert!(page(&["sql"]).starts_with("sql transform: "));
+    assert_eq!(page(&["csv"]), format!("{}\n{}", page(&["source", "csv"]), page(&["sink", "csv"])));
+    let later = run(Path::new("."), &["docs", "iceberg"]);
+    assert_eq!((later.code, later.stderr.contains("RDE0900")), (Some(2), true), "{}", later.stderr);
+}
+
+#[test]
+fn a_secret_by_name_in_a_plugins_config_is_refused() {
+    let temp = folder();
+    let codes = |name: &str| {
+        let edges = PIPELINE.replace("[rows, shown]", "[rows, guest]\n  - [guest, shown]");
+        let guest = format!("transforms:\n  - id: guest\n    wasm: {{ plugin: none.wasm, config: {{ {name}: x }} }}\n");
+        write(&temp.path().join("guest.yaml"), edges.replace("sinks:", &format!("{guest}sinks:")));
+        let ran = run(temp.path(), &["validate", "--format", "json", "guest.yaml"]);
+        assert_eq!(ran.code, Some(2), "{name}: {}", ran.stderr);
+        let faults: Vec<Value> = serde_json::from_str(&ran.stdout).expect("the list is JSON");
+        faults.iter().map(|fault| format!("{} {}", fault["code"], fault["line"])).collect::<Vec<_>>()
+    };
+    for name in ["api_key", "ssh-key", "password", "auth.token", "CLIENT_SECRET"] {
+        assert!(codes(name).contains(&"\"RDE0321\" 7".to_owned()), "{name}: {:?}", codes(name));
+    }
+    // These are looked at as any other plugin: the file is not there.
+    for name in ["key", "key_column", "monkey", "tokens", "secretary"] {
+        assert_eq!(codes(name), ["\"RDE0300\" 7"], "{name}");
+    }
+}
+
+#[test]
 fn validate_lists_faults_as_json_and_a_good_file_as_none() {
     let temp = folder();
     let good = run(temp.path(), &["validate", "--format", "json", "shown.yaml"]);

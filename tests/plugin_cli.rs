@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Ran, write};
+use crate::support::{Ran, root, write};
 
 fn rde(binary: &Path, folder: &Path, args: &[&str]) -> Ran {
     let mut command = Command::new(binary);
@@ -81,6 +81,35 @@ fn it_runs_in_a_pipeline(binary: &Path, folder: &Path) {
     let ran = rde(binary, folder, &["run", "mine.yaml"]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert_eq!(ran.stdout, "id,name,name_length\n1,Ada,3\n2,,\n");
+}
+
+/// Scenario: a measurement over rows of which the plugin refuses some, or none.
+/// Guarantees: how many, of how many, and the first reason stand beside the times.
+#[test]
+fn a_measurement_says_how_many_rows_the_plugin_rejected() {
+    let temp = tempfile::tempdir().expect("there is room");
+    let binary = Path::new(env!("CARGO_BIN_EXE_rde"));
+    let plugin = root().join("out/plugins/flight-score.wasm");
+    let plugin = plugin.to_str().expect("the path is text");
+    let header = "arr_delay,air_time,distance\n";
+    write(&temp.path().join("bad.csv"), format!("{header}1,60,400\n2,1,4000\n3,0,400\n4,60,300\n"));
+    write(&temp.path().join("good.csv"), format!("{header}1,60,400\n"));
+    let bench = |input: &str, more: &[&str]| {
+        let args = [&["plugin", "bench", plugin, "--rows", "8", "--input", input], more].concat();
+        let ran = rde(binary, temp.path(), &args);
+        assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+        ran.stdout
+    };
+    let json =
+        |input: &str| serde_json::from_str::<Value>(&bench(input, &["--format", "json"])).expect("figures are JSON");
+    let (bad, good) = (json("bad.csv"), json("good.csv"));
+    // Four of eight rows in each of 200 calls.
+    assert_eq!((bad["rows_rejected"].as_u64(), bad["first_rejected"]["code"].as_str()), (Some(800), Some("too-fast")));
+    assert_eq!((good["rows_rejected"].as_u64(), good["first_rejected"].is_null()), (Some(0), true));
+    let line = "the plugin rejected 800 of 1600 rows, the first with too-fast: no flight covers ground so fast\n";
+    let text = bench("bad.csv", &[]);
+    assert!(text.contains(line), "{text}");
+    assert!(!bench("good.csv", &[]).contains("rejected"));
 }
 
 #[test]

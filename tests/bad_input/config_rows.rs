@@ -100,6 +100,47 @@ pub fn rows() -> Vec<Row> {
             visible: 0,
         },
         Row {
+            name: "sql_without_quotes",
+            prepare: |folder| {
+                let text = "name: bad\nsources:\n  - id: rows\n    csv: { path: in.csv }\ntransforms:\n  - id: query\n    sql: { query: SELECT b FROM rows WHERE a IN (1, 2) }\nsinks:\n  - id: table\n    parquet: { path: out/table }\nedges:\n  - [rows, query]\n  - [query, table]\n";
+                yaml(folder, text)
+            },
+            exit: 2,
+            code: "RDE0104",
+            place: "pipeline.yaml:7:53",
+            visible: 0,
+        },
+        Row {
+            name: "null_without_quotes",
+            prepare: |folder| {
+                yaml(
+                    folder,
+                    &format!(
+                        "name: bad\nsources:\n  - id: rows\n    csv: {{ path: in.csv, null_values: [NULL] }}\n{TAIL}"
+                    ),
+                )
+            },
+            exit: 2,
+            code: "RDE0106",
+            place: "pipeline.yaml:4:40",
+            visible: 0,
+        },
+        Row {
+            name: "unknown_delimiter",
+            prepare: |folder| {
+                yaml(
+                    folder,
+                    &format!(
+                        "name: bad\nsources:\n  - id: rows\n    csv: {{ path: in.csv, delimiter: comma }}\n{TAIL}"
+                    ),
+                )
+            },
+            exit: 2,
+            code: "RDE0517",
+            place: "pipeline.yaml:4:37",
+            visible: 0,
+        },
+        Row {
             name: "later_kind",
             prepare: |folder| {
                 yaml(folder, &format!("name: bad\nsources:\n  - id: rows\n    kafka: {{ anything: goes }}\n{TAIL}"))

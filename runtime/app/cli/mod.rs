@@ -53,7 +53,7 @@ enum Command {
     Docs(DocsArgs),
     /// Explain an error code, for example `rde explain RDE0104`.
     Explain {
-        /// The code.
+        /// The code; `104` is short for `RDE0104`.
         code: String,
     },
     /// Make, build, look at, test and measure plugins.
@@ -162,7 +162,8 @@ struct GraphArgs {
 
 #[derive(Debug, Args)]
 struct DocsArgs {
-    /// `source`, `transform` or `sink`.
+    /// `source`, `transform` or `sink`; or the name of an operator, which shows every operator of that name.
+    #[arg(value_name = "KIND|NAME")]
     kind: Option<String>,
     /// For example `csv`.
     name: Option<String>,

@@ -14,7 +14,7 @@ use crate::source::Span;
 use crate::tree::{Data, Entry, Node, join, quote};
 use crate::types::{or_list, type_text};
 use crate::view::View;
-use crate::{codes, later, suggest};
+use crate::{codes, cut, later, suggest};
 
 /// Whom the fields belong to.
 pub(crate) struct Subject {
@@ -110,9 +110,11 @@ impl Checker<'_> {
     pub(crate) fn wrong_type(&mut self, node: &Node, schema: &Value, at: &At) {
         let view = View::of(self.root, schema);
         let kind = type_text(self.root, schema);
+        let names: Vec<&str> = view.properties().iter().map(|(name, _)| *name).collect();
+        let fields = || (at.name.is_empty() && !names.is_empty()).then(|| self.takes(&names, at));
         let found = if view.flag("writeOnly") { "another value".to_owned() } else { node.describe() };
-        let help = type_help(node, &kind, view.flag("writeOnly"));
-        let span = if node.scalar().is_some() && !node.is_null() { node.span } else { at.key };
+        let help = type_help(node, &kind, view.flag("writeOnly")).or_else(fields);
+        let span = if node.scalar().is_some() && !node.is_unwritten() { node.span } else { at.key };
         let what = format!("{} must be {}, found {found}", named(&at.name), with_article(&kind));
         let code = if view.text("x-rde-type").is_some() { &codes::WRONG_VALUE } else { &codes::WRONG_TYPE };
         self.fault(code, span, &what).help = help;
@@ -165,8 +167,16 @@ impl Checker<'_> {
         if is_untyped(view, &at.name) {
             note_named(node, &at.pointer, &is_secret_name, &mut self.secrets);
         }
-        for entry in entries {
-            self.entry(entry, view, at);
+        let mut reported = None;
+        for (entry, cut) in entries.iter().zip(cut_fields(node, view)) {
+            match cut {
+                Some(field) if reported == Some(field.key.span) => note_unknown(entry, &at.pointer, &mut self.secrets),
+                Some(field) => {
+                    self.cut(entry, field, at);
+                    reported = Some(field.key.span);
+                }
+                None => self.entry(entry, view, at),
+            }
         }
         for name in view.required() {
             if !node.partial && !entries.iter().any(|entry| entry.key.text == name) {
@@ -219,6 +229,14 @@ impl Checker<'_> {
         self.fault(&codes::UNKNOWN_FIELD, entry.key.span, &what)
             .help(help)
             .suggest(&entry.key.text, names.iter().copied());
+    }
+
+    /// Reports the first key that is the rest of a text; those after it follow from the same mistake.
+    fn cut(&mut self, entry: &Entry, field: &Entry, at: &At) {
+        note_unknown(entry, &at.pointer, &mut self.secrets);
+        let what = format!("unknown field `{}`", at.field(entry).name);
+        let fault = self.fault(&codes::UNKNOWN_FIELD, entry.key.span, &what).help(cut::remedy(field));
+        fault.label = Some(format!("a part of `{}`?", quote(&field.key.text)));
     }
 
     fn missing(&mut self, name: &str, view: &View<'_>, at: &At) {
@@ -333,6 +351,12 @@ impl Checker<'_> {
     }
 }
 
+/// Returns for each entry of a map the field whose text goes on in its key, where other keys than fields are refused.
+pub(crate) fn cut_fields<'n>(node: &'n Node, view: &View<'_>) -> Vec<Option<&'n Entry>> {
+    let open = !view.closed() || view.rest().is_some();
+    cut::fields(node, |key| open || view.property(key).is_some())
+}
+
 /// Names a field in a message.
 pub(crate) fn named(name: &str) -> String {
     if name.is_empty() { "the value".to_owned() } else { format!("field `{name}`") }
@@ -383,8 +407,12 @@ fn type_help(node: &Node, kind: &str, secret: bool) -> Option<String> {
     match kind {
         "size" => Some("write a whole number and a unit, for example `64KiB`, `16MiB` or `1GiB`".to_owned()),
         "period" => Some("write a whole number and a unit, for example `250ms`, `10s` or `5min`".to_owned()),
-        "text" if scalar.is_some() && !node.is_null() => Some(format!("put it in quotes: `\"{shown}\"`")),
-        "one character" if scalar.is_some() && !node.is_null() => Some(format!("put it in quotes: `\"{shown}\"`")),
+        "text" | "one character" if scalar.is_some() => {
+            Some(scalar_word(node).map_or("write a text; an empty one is `\"\"`".to_owned(), |word| {
+                format!("without quotes YAML reads it as {word}; put it in quotes: `\"{shown}\"`")
+            }))
+        }
+        "list of text" if scalar_word(node).is_some() => Some(format!("write a list: `[\"{shown}\"]`")),
         "true or false" if ["yes", "no", "on", "off"].contains(&shown.to_lowercase().as_str()) => {
             Some("write `true` or `false`".to_owned())
         }
@@ -393,5 +421,15 @@ fn type_help(node: &Node, kind: &str, secret: bool) -> Option<String> {
         }
         _ if kind.starts_with("list") && scalar.is_some() => Some(format!("write a list: `[{shown}]`")),
         _ => None,
+    }
+}
+
+/// Names what YAML makes of a scalar that is written and is no text.
+fn scalar_word(node: &Node) -> Option<&'static str> {
+    match node.scalar().filter(|scalar| !scalar.text.is_empty())?.value() {
+        Value::Null => Some("null"),
+        Value::Bool(_) => Some("true or false"),
+        Value::Number(_) => Some("a number"),
+        Value::String(_) | Value::Array(_) | Value::Object(_) => None,
     }
 }

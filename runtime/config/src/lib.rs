@@ -8,6 +8,7 @@
 
 mod check;
 pub mod codes;
+mod cut;
 mod diagnostics;
 mod grammar;
 mod later;
@@ -43,6 +44,7 @@ pub use schema::pipeline_schema;
 pub use secrets::{Redactor, SECRET_CHARS_MIN, is_secret_name};
 pub use source::Span;
 pub use spec::{EdgeEntry, OperatorEntry, PipelineSpec};
+pub use suggest::nearest;
 pub use variables::Resolver;
 pub use view::unsupported_keywords;
 

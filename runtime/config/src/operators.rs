@@ -10,7 +10,7 @@ use std::sync::Arc;
 use rde_core::{Fields, Kind, LATER_STAGE, OnError, OperatorSpec, Settings};
 use serde_json::Value;
 
-use crate::check::{At, Checker, Subject};
+use crate::check::{At, Checker, Subject, cut_fields};
 use crate::diagnostics::{Diagnostic, Report};
 use crate::grammar::COMMON_KEYS;
 use crate::places::OperatorPlace;
@@ -20,7 +20,7 @@ use crate::spec::{OperatorEntry, section};
 use crate::tree::{Data, Entry, Node, quote};
 use crate::types::or_list;
 use crate::view::View;
-use crate::{codes, later};
+use crate::{codes, later, suggest};
 
 /// Most lanes an operator may ask for.
 pub(crate) const PARALLELISM_MAX: usize = 256;
@@ -326,6 +326,10 @@ impl<'a, 'r> Reader<'a, 'r> {
                 }
                 None
             }
+            (None, others) if let Some((entry, meant)) = self.as_value(kind, others) => {
+                self.kind_as_value(kind, entry, meant, who, id);
+                Some(Chosen { entry, spec: None, doubtful: true })
+            }
             (None, [only]) => {
                 self.unknown_kind(kind, only, who, id);
                 Some(Chosen { entry: only, spec: None, doubtful: true })
@@ -367,6 +371,25 @@ impl<'a, 'r> Reader<'a, 'r> {
             self.fault(&LATER_STAGE, entry.key.span, message, id).help(help);
         }
         found
+    }
+
+    /// Returns the key that holds a kind as its value, as in `type: csv`, and the kind that is meant.
+    fn as_value<'n>(&self, kind: Kind, entries: &[&'n Entry]) -> Option<(&'n Entry, &'static str)> {
+        let meant = |text: &str| {
+            let names = self.registry.iter().filter(|spec| spec.kind() == kind).map(|spec| spec.name());
+            self.find(kind, text).map(|spec| spec.name()).or_else(|| suggest::nearest(text, names))
+        };
+        let entry = entries.iter().find(|entry| ["type", "kind"].contains(&entry.key.text.as_str()))?;
+        Some((entry, meant(entry.value.text()?)?))
+    }
+
+    /// Reports it once: the keys beside it are fields of that kind, and stand in the wrong place for the same reason.
+    fn kind_as_value(&mut self, kind: Kind, entry: &Entry, meant: &str, who: &str, id: Option<&str>) {
+        let message = format!("{who}unknown key `{}`", entry.key.text);
+        let names = self.kind_names(kind);
+        let help = format!("a kind is a key, with its fields indented below it; {} are {names}", section(kind));
+        let fault = self.fault(&codes::UNKNOWN_FIELD, entry.key.span, message, id).help(help);
+        fault.label = Some(format!("did you mean `{meant}:`?"));
     }
 
     fn unknown_kind(&mut self, kind: Kind, entry: &Entry, who: &str, id: Option<&str>) {
@@ -453,7 +476,12 @@ impl<'a, 'r> Reader<'a, 'r> {
     fn good_fields(&self, node: &Node, schema: &Value, subject: &Subject, key: Span) -> Option<Value> {
         let view = View::of(schema, schema);
         let mut good = serde_json::Map::new();
-        for entry in node.entries()?.iter().filter(|entry| !entry.value.any_broken() && !entry.value.partial) {
+        // What is left of a text that was cut would be found at fault once more.
+        let mut cut: Vec<&Entry> = cut_fields(node, &view).into_iter().flatten().collect();
+        cut.dedup_by_key(|field| field.key.span);
+        let is_cut = |entry: &Entry| cut.iter().any(|field| field.key.span == entry.key.span);
+        let is_whole = |entry: &&Entry| !entry.value.any_broken() && !entry.value.partial && !is_cut(entry);
+        for entry in node.entries()?.iter().filter(is_whole) {
             let mut aside = self.report.aside();
             let mut checker = Checker { report: &mut aside, root: schema, subject, secrets: Vec::new() };
             checker.entry(entry, &view, &At::top(key));

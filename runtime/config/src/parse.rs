@@ -13,7 +13,7 @@ use crate::diagnostics::Report;
 use crate::scalar::Tag;
 use crate::source::{Source, Span, narrow};
 use crate::tree::{Data, Entry, Key, Node, Scalar, Style, quote};
-use crate::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX, codes};
+use crate::{DEPTH_MAX, NODES_MAX, TEXT_BYTES_MAX, codes, cut};
 
 /// Where a parsed text stands in its source.
 #[derive(Clone, Copy, Debug)]
@@ -67,6 +67,8 @@ struct Builder<'a> {
 struct Frame {
     span: Span,
     anchor: usize,
+    /// It is inside `{ }` or `[ ]`.
+    flow: bool,
     kind: FrameKind,
 }
 
@@ -168,7 +170,10 @@ impl Builder<'_> {
         if let Some(tag) = tag.filter(|tag| !(tag.is_yaml_core_schema() && tag.suffix == expected)) {
             self.unknown_tag(tag, span);
         }
-        self.stack.push(Frame { span, anchor, kind });
+        // A block begins where its first key or item does and has no width. After an anchor or a tag it has; such a list or
+        // map is taken for a block, and only a hint is lost.
+        let flow = span.end > span.start && anchor == 0 && tag.is_none();
+        self.stack.push(Frame { span, anchor, flow, kind });
         Ok(())
     }
 
@@ -181,6 +186,7 @@ impl Builder<'_> {
         };
         let mut node = Node::new(span, data);
         node.partial = partial;
+        node.flow = frame.flow;
         self.node(node, frame.anchor)
     }
 
@@ -223,12 +229,22 @@ impl Builder<'_> {
         if let Some(first) = first {
             let message =
                 format!("key `{}` is written twice; the first one is in line {}", quote(&key.text), first.line);
-            self.report
-                .add(&codes::DUPLICATE_KEY, key.span, message)
-                .help(format!("remove one of them: lines {} and {}", first.line, key.span.line));
+            let help = match self.cut_field().filter(|(_, rest)| rest.contains(&key.text.as_str())) {
+                Some((field, _)) => cut::remedy(field),
+                None => format!("remove one of them: lines {} and {}", first.line, key.span.line),
+            };
+            self.report.add(&codes::DUPLICATE_KEY, key.span, message).help(help);
             return self.pend(PendingKey::Bad);
         }
         self.pend(PendingKey::Good(key));
+    }
+
+    /// Returns the field of the map being read whose text may have ended too early, and the keys behind it.
+    fn cut_field(&self) -> Option<(&Entry, Vec<&str>)> {
+        let Frame { kind: FrameKind::Map { entries, .. }, flow: true, .. } = self.stack.last()? else { return None };
+        let field = cut::last_field(entries)?;
+        let rest = entries.iter().rev().map(|entry| entry.key.text.as_str()).take_while(|key| *key != field.key.text);
+        Some((field, rest.collect()))
     }
 
     fn pend(&mut self, pending: PendingKey) {
@@ -336,9 +352,10 @@ impl Builder<'_> {
         let line = self.source.line(span.line).map_or("", |(line, _)| line);
         let message = sentence(error.info());
         let help = if line.contains("${") {
-            "put quotes around `${…}` inside `{ }` and `[ ]`, as in `\"${NAME}\"`"
+            "put quotes around `${…}` inside `{ }` and `[ ]`, as in `\"${NAME}\"`".to_owned()
         } else {
-            remedy(error.info())
+            let cut = self.cut_field().map(|(field, _)| format!("; {}", cut::remedy(field)));
+            remedy(error.info()).to_owned() + &cut.unwrap_or_default()
         };
         self.report.add(&codes::SYNTAX, span, message).help(help);
     }

@@ -100,7 +100,10 @@ pub fn kinds_text(specs: &[&dyn OperatorSpec], kind: Option<Kind>) -> String {
             line(&mut out, &format!("  {:width$}  {}", spec.name(), spec.reference().summary));
         }
     }
-    line(&mut out, "\n`rde docs KIND NAME` explains one, for example `rde docs source csv`.");
+    line(
+        &mut out,
+        "\n`rde docs KIND NAME` explains one, for example `rde docs source csv`; `rde docs csv` shows all of that name.",
+    );
     out
 }
 

@@ -2,6 +2,7 @@
 
 mod broken;
 mod generated;
+mod helps;
 mod rendering;
 mod variables;
 mod within;

@@ -18,6 +18,8 @@ pub(crate) struct Node {
     pub(crate) partial: bool,
     /// A fault of this node is reported already.
     pub(crate) broken: bool,
+    /// It is a map inside `{ }`.
+    pub(crate) flow: bool,
 }
 
 /// What a node holds.
@@ -83,7 +85,7 @@ pub(crate) struct Piece {
 
 impl Node {
     pub(crate) fn new(span: Span, data: Data) -> Node {
-        Node { span, data, partial: false, broken: false }
+        Node { span, data, partial: false, broken: false, flow: false }
     }
 
     pub(crate) fn scalar(&self) -> Option<&Scalar> {
@@ -100,6 +102,11 @@ impl Node {
 
     pub(crate) fn is_null(&self) -> bool {
         self.scalar().is_some_and(|scalar| scalar.value().is_null())
+    }
+
+    /// Returns whether nothing is written where a value could be.
+    pub(crate) fn is_unwritten(&self) -> bool {
+        self.is_null() && self.scalar().is_some_and(|scalar| scalar.text.is_empty())
     }
 
     pub(crate) fn entries(&self) -> Option<&[Entry]> {
@@ -151,7 +158,8 @@ impl Node {
         };
         match scalar.value() {
             _ if scalar.secret => "a secret".to_owned(),
-            Value::Null => "nothing".to_owned(),
+            Value::Null if scalar.text.is_empty() => "nothing".to_owned(),
+            Value::Null => format!("`{}`, which is null", quote(&scalar.text)),
             Value::Bool(value) => format!("`{value}`"),
             Value::Number(_) => format!("the number `{}`", quote(&scalar.text)),
             _ => format!("the text `{}`", quote(&scalar.text)),

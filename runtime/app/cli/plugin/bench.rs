@@ -1,4 +1,6 @@
 //! `rde plugin bench`: time per batch through the real host, beside the same bytes through memcpy.
+//!
+//! Invariant: rows that the plugin refused are counted and shown, since such a call does other work than a good one.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -6,7 +8,7 @@ use std::sync::atomic::Ordering;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
-use rde_core::{Error, Output, Result, Runtime};
+use rde_core::{Error, Output, Rejected, Result, Runtime, Staged};
 use rde_wasm::PluginRunner;
 use serde_json::{Value, json};
 
@@ -44,14 +46,16 @@ fn measure(runner: &mut PluginRunner, rows: &RecordBatch, runtime: &Runtime) -> 
     let mut out = Output::new();
     let mut times = Vec::with_capacity(CALLS);
     let (mut bytes_in, mut bytes_out) = (0, 0);
+    let mut rejections = Rejections::default();
     for call in 0..WARM_UP_CALLS + CALLS {
         let before = runtime.clock.elapsed();
         drive::call(runner, 0, rows.clone(), &mut out)
             .map_err(|cause| drive::failed("the plugin failed".to_owned(), cause))?;
         let took = runtime.clock.elapsed() - before;
-        out.take().0.for_each(drop);
+        let staged = out.take().0;
         if call >= WARM_UP_CALLS {
             times.push(took.as_nanos() as f64 / 1000.0);
+            rejections.count(staged);
         }
     }
     if let Some(stats) = runner.stats() {
@@ -64,6 +68,8 @@ fn measure(runner: &mut PluginRunner, rows: &RecordBatch, runtime: &Runtime) -> 
     Ok(json!({
         "rows": rows.num_rows(),
         "calls": CALLS,
+        "rows_rejected": rejections.rows,
+        "first_rejected": rejections.first.map(|row| json!({ "code": row.code, "message": row.message })),
         "us_per_batch_p50": rounded(times[CALLS / 2]),
         "us_per_batch_p99": rounded(times[CALLS * 99 / 100]),
         "bytes_in": bytes_in,
@@ -71,6 +77,24 @@ fn measure(runner: &mut PluginRunner, rows: &RecordBatch, runtime: &Runtime) -> 
         "memory_peak_bytes": memory,
         "memcpy_us": rounded(memcpy_micros(bytes_in + bytes_out, runtime)),
     }))
+}
+
+/// Rows that the plugin refused in the measured calls.
+#[derive(Default)]
+struct Rejections {
+    rows: usize,
+    first: Option<Rejected>,
+}
+
+impl Rejections {
+    fn count(&mut self, staged: impl Iterator<Item = Staged>) {
+        for one in staged {
+            if let Staged::Rejected(rejected) = one {
+                self.rows += 1;
+                self.first.get_or_insert(rejected);
+            }
+        }
+    }
 }
 
 /// The median time to copy as many bytes as cross the border.
@@ -94,10 +118,17 @@ fn rounded(micros: f64) -> f64 {
 }
 
 fn text(figures: &Value) -> String {
+    let refused = figures["first_rejected"].as_object().map(|first| {
+        let rows = figures["rows"].as_u64().unwrap_or_default() * CALLS as u64;
+        let word = |name: &str| first[name].as_str().unwrap_or_default();
+        let (code, message) = (word("code"), word("message"));
+        format!("  the plugin rejected {} of {rows} rows, the first with {code}: {message}\n", figures["rows_rejected"])
+    });
     format!(
-        "{} rows a batch, {} calls\n  p50 {} us, p99 {} us per batch\n  {} bytes in, {} bytes out; memcpy of as many: {} us\n  {} KiB of guest memory\n",
+        "{} rows a batch, {} calls\n{}  p50 {} us, p99 {} us per batch\n  {} bytes in, {} bytes out; memcpy of as many: {} us\n  {} KiB of guest memory\n",
         figures["rows"],
         figures["calls"],
+        refused.unwrap_or_default(),
         figures["us_per_batch_p50"],
         figures["us_per_batch_p99"],
         figures["bytes_in"],

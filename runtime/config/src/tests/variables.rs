@@ -94,14 +94,34 @@ fn a_secret_is_never_shown_in_a_fault() {
     assert!(shown.contains("pass_phrase: ***, catalog"), "{shown}");
 }
 
+/// Scenario: names of secrets, and names that only look like them, in what a plugin sees.
+/// Guarantees: the plugin operator is told of each secret, which it refuses, and of nothing else; none is shown.
 #[test]
 fn names_that_look_secret_in_a_plugins_config_are_listed_for_its_check() {
-    let text =
-        GOOD.replace("config: { scale: 2 }", "config: { key: name, api_token: abcd, deep: [{ password: efgh }] }");
-    let loaded = loaded(&text, &[]);
-    let spec = loaded.spec.expect("the file is good");
-    assert_eq!(spec.operators[2].fields.secrets, ["/config/api_token", "/config/deep/0/password"]);
-    assert_eq!(loaded.redactor.redact("name abcd efgh"), "name *** ***");
+    let secrets = |config: &str| {
+        let loaded = loaded(&GOOD.replace("config: { scale: 2 }", &format!("config: {{ {config} }}")), &[]);
+        assert!(loaded.faults.is_empty(), "{config}: {:?}", loaded.faults);
+        (loaded.spec.expect("the file is good").operators[2].fields.secrets.clone(), loaded.redactor)
+    };
+    for name in ["password", "api_key", "ssh-key", "auth.token", "CLIENT_SECRET", "db_password", "token"] {
+        let (found, redactor) = secrets(&format!("{name}: abcd"));
+        assert_eq!((found, redactor.redact("abcd").as_ref()), (vec![format!("/config/{name}")], "***"), "{name}");
+    }
+    for name in ["key", "Key", "key_column", "monkey", "tokens", "token_count", "keys", "secretary", "passwords"] {
+        let (found, redactor) = secrets(&format!("{name}: abcd"));
+        assert_eq!((found, redactor.redact("abcd").as_ref()), (Vec::new(), "abcd"), "{name}");
+    }
+    for (config, expected) in [
+        (
+            "key: name, api_token: abcd, deep: [{ password: efgh }]",
+            &["/config/api_token", "/config/deep/0/password"][..],
+        ),
+        ("auth: { user: a, api_key: x }", &["/config/auth/api_key"]),
+        ("key: { password: x }", &["/config/key/password"]),
+        ("api_key: [x, y]", &["/config/api_key/0", "/config/api_key/1"]),
+    ] {
+        assert_eq!(secrets(config).0, expected, "{config}");
+    }
 }
 
 #[test]

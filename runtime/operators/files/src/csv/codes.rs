@@ -26,7 +26,7 @@ rde_core::codes! {
     UNSUPPORTED_TYPE = "RDE0516", "a type that CSV cannot hold", "Columns of a CSV file are integers, floats, decimals, boolean, date, timestamp(us), utf8 or binary. Read the column as utf8 and \
         convert it in `sql`.";
     /// A delimiter that cannot work.
-    BAD_DELIMITER = "RDE0517", "a delimiter that cannot be used", "The delimiter is one ASCII character other than the quote, carriage return, line feed and NUL.";
+    BAD_DELIMITER = "RDE0517", "a delimiter that cannot be used", "The delimiter is one ASCII character other than the quote, carriage return, line feed and NUL; a tab may be written `tab`.";
     /// Lines end with a carriage return alone.
     LINE_END = "RDE0518", "lines end with a carriage return alone", "The file has no line feed, only carriage returns, as old Macintosh programs wrote them. Convert it, for example with \
         `tr '\\r' '\\n'`.";

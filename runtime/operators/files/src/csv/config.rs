@@ -36,7 +36,7 @@ pub struct CsvSourceConfig {
     /// on, or as `schema` names them, in its order.
     #[serde(default = "default_header")]
     pub header: bool,
-    /// One ASCII character between fields.
+    /// One ASCII character between fields, or `tab` (also written `\t`).
     #[serde(default = "default_delimiter")]
     pub delimiter: String,
     /// Texts that mean null, quoted or not.
@@ -81,6 +81,24 @@ impl ColumnTypes {
         }
         if faults.is_empty() { Ok(Schema::new(fields)) } else { Err(faults) }
     }
+}
+
+/// What a `delimiter` may be, for the help of an error.
+pub(crate) const DELIMITER_HELP: &str = "write one ASCII character, for example `,`, `;` or `|`, or `tab` (also written `\\t`); the quote, line ends and NUL cannot \
+     separate fields";
+
+/// Returns the byte between fields, for the source and the sink alike. In single quotes YAML leaves `\t` as two characters.
+pub(crate) fn delimiter_byte(text: &str) -> Option<u8> {
+    match text.as_bytes() {
+        b"tab" | b"\\t" => Some(b'\t'),
+        [byte] => Some(*byte).filter(|byte| is_delimiter(*byte)),
+        _ => None,
+    }
+}
+
+/// Returns whether the splitter can tell a delimiter from what else it looks for.
+pub(super) fn is_delimiter(byte: u8) -> bool {
+    byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r' | 0)
 }
 
 impl Default for SampleRows {

@@ -12,6 +12,7 @@ mod source;
 mod split;
 
 pub use config::{ColumnTypes, CsvSourceConfig, SampleRows};
+pub(crate) use config::{DELIMITER_HELP, delimiter_byte};
 pub use plan::CsvSource;
 
 #[cfg(test)]

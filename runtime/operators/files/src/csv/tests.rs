@@ -359,6 +359,22 @@ fn batches_of_one_row_and_files_without_header_are_fine() {
 }
 
 #[test]
+fn a_tab_has_a_name_and_other_words_are_refused_with_what_is_accepted() {
+    let folder = folder(&[("a.tsv", "x\ty\n1\ta,b\n")]);
+    for tab in ["tab", "\\t", "\t"] {
+        assert_eq!(read(folder.path(), json!({ "path": "a.tsv", "delimiter": tab })).text(), "1,\"a,b\"\n", "{tab:?}");
+    }
+    for other in ["comma", "\\n", "tabs", "", "\t\t", "\0", "é"] {
+        let errors = SourceTest::new(folder.path())
+            .run(&CsvSource, json!({ "path": "a.tsv", "delimiter": other }))
+            .expect_err("no delimiter");
+        let help = errors[0].help_text().unwrap_or_default();
+        assert_eq!(errors[0].code(), "RDE0517", "{other:?}");
+        assert!(["one ASCII character", "`;`", "`tab`", "`\\t`"].iter().all(|word| help.contains(word)), "{help}");
+    }
+}
+
+#[test]
 fn five_thousand_columns_are_read_and_written() {
     let names: Vec<String> = (0..5000).map(|column| format!("c{column}")).collect();
     let row = vec!["1"; 5000].join(",");

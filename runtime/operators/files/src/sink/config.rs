@@ -67,7 +67,7 @@ pub struct CsvSinkConfig {
     /// Whether every file begins with a line of the columns' names.
     #[serde(default = "default_header")]
     pub header: bool,
-    /// One ASCII character between fields.
+    /// One ASCII character between fields, or `tab` (also written `\t`).
     #[serde(default = "default_delimiter")]
     pub delimiter: String,
     /// Text of a null. A text value that equals it is quoted.

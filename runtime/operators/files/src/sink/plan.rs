@@ -26,6 +26,7 @@ use super::names::Names;
 use super::partition::{can_divide, folder_name};
 use super::target::Target;
 use crate::codes;
+use crate::csv::{DELIMITER_HELP, delimiter_byte};
 use crate::format::{CsvFormat, FileFormat};
 use crate::stdout::StdoutTarget;
 
@@ -319,7 +320,9 @@ fn below(base: &Path, folder: &Path) -> PathBuf {
 }
 
 fn csv_format(header: bool, delimiter: &str, null_value: String) -> Result<FileFormat, Vec<Error>> {
-    let delimiter = one_character(delimiter);
+    let delimiter = delimiter_byte(delimiter).ok_or_else(|| {
+        fault("/delimiter", format!("`{}` is not a delimiter", delimiter.escape_debug()), DELIMITER_HELP)
+    });
     let breaks =
         |byte: u8| matches!(byte, b'"' | b'\n' | b'\r') || delimiter.as_ref().is_ok_and(|found| *found == byte);
     let bad_null = null_value.bytes().any(breaks).then(|| {
@@ -331,16 +334,5 @@ fn csv_format(header: bool, delimiter: &str, null_value: String) -> Result<FileF
     match (delimiter, bad_null) {
         (Ok(delimiter), None) => Ok(FileFormat::Csv(CsvFormat { header, delimiter, null_value })),
         (delimiter, bad_null) => Err(delimiter.err().into_iter().chain(bad_null).collect()),
-    }
-}
-
-fn one_character(text: &str) -> Result<u8, Error> {
-    match text.as_bytes() {
-        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r' | 0) => Ok(*byte),
-        _ => Err(fault(
-            "/delimiter",
-            format!("`{text}` is not a delimiter"),
-            "write one ASCII character, for example `;`",
-        )),
     }
 }

@@ -605,6 +605,7 @@ fn a_text_of_a_null_that_would_break_rows_is_a_fault_of_its_field() {
         assert_eq!(places(json!({ "path": "a", "null_value": text })), std::slice::from_ref(&null), "{text:?}");
     }
     assert_eq!(places(json!({ "path": "b", "null_value": "x;", "delimiter": ";" })), std::slice::from_ref(&null));
+    assert_eq!(places(json!({ "path": "e", "null_value": "x\ty", "delimiter": "tab" })), std::slice::from_ref(&null));
     assert!(places(json!({ "path": "c", "null_value": "a,b", "delimiter": ";" })).is_empty());
     let both = places(json!({ "path": "d", "null_value": "a\nb", "delimiter": ";;" }));
     assert_eq!(both, [("/delimiter".to_owned(), "RDE0607"), null]);
