@@ -22,6 +22,22 @@ fn bad_row(name: &'static str, prepare: fn(&Path) -> Command, place: &'static st
     Row { name, prepare, exit: 1, code: "RDE05", place, visible: 0 }
 }
 
+/// A sum over a column that should be one of numbers.
+const SUM: &str = "name: bad
+sources:
+  - id: rows
+    csv: { path: data/in.csv }
+transforms:
+  - id: query
+    sql: { query: SELECT sum(a) AS total FROM rows }
+sinks:
+  - id: table
+    parquet: { path: out/table }
+edges:
+  - [rows, query]
+  - [query, table]
+";
+
 /// Returns the rows.
 pub fn rows() -> Vec<Row> {
     let mut rows = shapes();
@@ -112,6 +128,18 @@ fn values() -> Vec<Row> {
             },
             "in.csv:20482",
         ),
+        Row {
+            name: "odd_value_in_a_column_of_numbers",
+            prepare: |folder| {
+                write(&folder.join("data/in.csv"), format!("a,b\n{}n/a,y\n4,z\n", "1,x\n".repeat(12_343)));
+                write(&folder.join("pipeline.yaml"), SUM);
+                run_in(folder)
+            },
+            exit: 2,
+            code: "RDE0416",
+            place: "data/in.csv:12345",
+            visible: 0,
+        },
         bad_row(
             "field_of_100_mb",
             |folder| {

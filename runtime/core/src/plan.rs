@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use futures::future::BoxFuture;
 use serde::de::DeserializeOwned;
 
@@ -128,6 +128,17 @@ pub struct OutputShape {
     pub port: String,
     /// Its columns.
     pub shape: Shape,
+}
+
+/// Why a column has the type it has, where a user may not expect it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TypeNote {
+    /// The column.
+    pub column: String,
+    /// The type of most of its values.
+    pub narrower: DataType,
+    /// For the help of an error: the value that made it so, its place, and what to do.
+    pub text: String,
 }
 
 /// The input ports of an operator.
@@ -257,6 +268,12 @@ pub trait Plan: Send {
     fn inputs(&self) -> Inputs;
     /// Checks the inputs' columns and returns the outputs. Pure; called again when a schema upstream is narrowed.
     fn bind(&mut self, inputs: &[InputShape]) -> Result<Vec<OutputShape>, Faults>;
+    /// Returns what `discover` found out about the types of columns. For help texts alone, so most have nothing to say.
+    fn type_notes(&self) -> &[TypeNote] {
+        &[]
+    }
+    /// Hears, before `bind`, the notes of those that send to it.
+    fn hear(&mut self, _notes: Vec<TypeNote>) {}
     /// Returns facts that hold after `bind`.
     fn traits(&self) -> Traits;
     /// Takes what is wanted of each output and returns what it wants of each input. Pure. A source notes what it will

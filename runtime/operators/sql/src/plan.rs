@@ -7,12 +7,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::logical_expr::{Distinct, LogicalPlan};
 use futures::future::BoxFuture;
 use rde_core::{
     Balance, Columns, Error, Faults, Footprint, InputShape, Inputs, Lanes, OpenContext, Operator, OutputShape, Plan,
-    Probe, Random, Result, Shape, Traits, Transform, Wanted,
+    Probe, Random, Result, Shape, Traits, Transform, TypeNote, Wanted,
 };
 
 use crate::batch::SqlBatches;
@@ -26,6 +26,9 @@ use crate::query::Query;
 use crate::run_values::{self, RunValues};
 use crate::steps::{Compiled, is_one_to_one, needs_whole};
 use crate::whole::{self, SqlWhole};
+
+/// Most columns whose notes are tried against the faults of a query.
+const NOTES_MAX: usize = 8;
 
 /// One input of a query.
 #[derive(Clone, Debug)]
@@ -87,9 +90,8 @@ impl Bound {
     /// Plans over the columns that arrive.
     fn replan(&mut self) -> Result<(), Vec<Error>> {
         let tables = self.tables();
-        let plan = planner::plan(&self.query, &tables)?;
+        let plan = plan_over(&self.query, &tables)?;
         self.whole = needs_whole(&plan);
-        rehearse(&plan, self.whole.is_some(), &tables).map_err(|error| vec![cannot_run(&error, &self.query.text)])?;
         for input in &mut self.inputs {
             input.planned = input.actual.clone();
             input.columns = Columns::All;
@@ -160,6 +162,14 @@ impl Bound {
     }
 }
 
+/// Plans a query over tables, and makes sure that it can be run.
+fn plan_over(query: &Query, tables: &[planner::Table]) -> Result<LogicalPlan, Vec<Error>> {
+    let plan = planner::plan(query, tables)?;
+    let whole = needs_whole(&plan).is_some();
+    rehearse(&plan, whole, tables).map_err(|error| vec![cannot_run(&error, &query.text)])?;
+    Ok(plan)
+}
+
 /// Goes through everything that `open` will do with a plan, so that a query that cannot be run is refused by `validate`.
 fn rehearse(plan: &LogicalPlan, whole: bool, tables: &[planner::Table]) -> datafusion::common::Result<()> {
     let values = RunValues { started_micros: 0, random: Random::seeded(0) };
@@ -199,6 +209,8 @@ fn serves(planned: &Schema, actual: &Schema, asked: &Columns) -> bool {
 pub struct SqlPlan {
     operator: Arc<str>,
     query: Arc<Query>,
+    /// Why columns of the inputs have their types.
+    notes: Vec<TypeNote>,
     bound: Option<Bound>,
     wanted: bool,
 }
@@ -206,7 +218,7 @@ pub struct SqlPlan {
 impl SqlPlan {
     /// Makes the plan of a query that was read.
     pub fn new(operator: Arc<str>, query: Query) -> SqlPlan {
-        SqlPlan { operator, query: Arc::new(query), bound: None, wanted: false }
+        SqlPlan { operator, query: Arc::new(query), notes: Vec::new(), bound: None, wanted: false }
     }
 
     /// Faults in which tables there are and which are read.
@@ -302,6 +314,45 @@ impl SqlPlan {
         Ok(shape)
     }
 
+    /// Adds to the help of a fault why a column has its type, where the fault would not be there were it that of most values.
+    fn explain(&self, faults: Vec<Error>, inputs: &[InputShape]) -> Vec<Error> {
+        let of_types = |fault: &Error| fault.code() == codes::PLAN.id;
+        if !faults.iter().any(of_types) {
+            return faults;
+        }
+        let named = self.notes.iter().filter(|note| self.query.text.word(&note.column).is_some());
+        let retried: Vec<(&TypeNote, Vec<Error>)> =
+            named.take(NOTES_MAX).map(|note| (note, self.retry(note, inputs))).collect();
+        let explained = |fault: Error| {
+            let gone = |others: &[Error]| others.iter().all(|other| other.message() != fault.message());
+            match retried.iter().find(|(_, others)| of_types(&fault) && gone(others)) {
+                Some((note, _)) => {
+                    let help = fault.help_text().map(|help| format!("; else {help}")).unwrap_or_default();
+                    fault.help(format!("{}{help}", note.text))
+                }
+                None => fault,
+            }
+        };
+        faults.into_iter().map(explained).collect()
+    }
+
+    /// Returns the faults of the query were a column of the type of most of its values.
+    fn retry(&self, note: &TypeNote, inputs: &[InputShape]) -> Vec<Error> {
+        let retyped = |field: &Arc<Field>| match *field.name() == note.column {
+            true => Arc::new(field.as_ref().clone().with_data_type(note.narrower.clone())),
+            false => Arc::clone(field),
+        };
+        let table = |input: &InputShape| match &input.shape {
+            Shape::Known(schema) => {
+                let fields: Vec<Arc<Field>> = schema.fields().iter().map(retyped).collect();
+                Some((input.port.clone(), Arc::new(Schema::new(fields))))
+            }
+            Shape::Unknown(_) => None,
+        };
+        let tables: Vec<planner::Table> = inputs.iter().filter_map(table).collect();
+        plan_over(&self.query, &tables).err().unwrap_or_default()
+    }
+
     /// The same inputs again, narrowed to what was asked of them.
     fn rebind(&mut self, inputs: &[InputShape]) -> Option<Shape> {
         let bound = self.bound.as_mut().filter(|bound| self.wanted && bound.plan.is_some())?;
@@ -334,7 +385,10 @@ impl Plan for SqlPlan {
 
     fn bind(&mut self, inputs: &[InputShape]) -> Result<Vec<OutputShape>, Faults> {
         // A planner that panics on a query nobody tried is a refusal of that query, not the end of the process.
-        let bound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.bind_inputs(inputs)));
+        let bound = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let bound = self.bind_inputs(inputs);
+            bound.map_err(|faults| self.explain(faults, inputs))
+        }));
         let bound = bound.unwrap_or_else(|_| {
             let error = Error::config(&codes::UNSUPPORTED, "the planner has no answer to this query");
             Err(vec![error.help("write it another way, and please report it").at(self.query.text.whole())])
@@ -348,6 +402,10 @@ impl Plan for SqlPlan {
                 Ok(Vec::new())
             }
         }
+    }
+
+    fn hear(&mut self, notes: Vec<TypeNote>) {
+        self.notes = notes;
     }
 
     fn traits(&self) -> Traits {

@@ -19,6 +19,9 @@ pub const SAMPLE_ROWS: u64 = 20_480;
 /// Files that are looked at.
 pub const SAMPLE_FILES: usize = 16;
 
+/// Rows in which texts are looked at too, to tell a column of texts from one with a few that are odd.
+const TEXT_ROWS: u64 = 1024;
+
 /// How to read a sample.
 #[derive(Clone, Debug)]
 pub struct InferOptions {
@@ -55,8 +58,28 @@ enum Stage {
 #[derive(Clone, Debug, Default)]
 pub struct FileSample {
     names: Vec<String>,
-    seen: Vec<Seen>,
+    columns: Vec<Look>,
     rows: u64,
+}
+
+/// What one column of a file showed.
+#[derive(Clone, Debug, Default)]
+struct Look {
+    seen: Seen,
+    /// The first value that nothing narrower than utf8 holds, beside those before it.
+    odd: Option<Odd>,
+    /// Of the values that were looked at, how many were text, and how many were anything else.
+    texts: u64,
+    others: u64,
+}
+
+/// A value, and the line its row begins on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Odd {
+    /// As a message shows it.
+    pub value: String,
+    /// From 1.
+    pub line: u64,
 }
 
 /// What the files together showed.
@@ -73,6 +96,19 @@ pub struct InferredColumn {
     pub name: String,
     /// Its type.
     pub data_type: DataType,
+    /// Why it is utf8, where most of its values are something narrower.
+    pub fallback: Option<Fallback>,
+}
+
+/// Why a column is utf8.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fallback {
+    /// The type of its other values.
+    pub narrower: DataType,
+    /// Which of the samples shows the odd value, from 0.
+    pub file: usize,
+    /// The value.
+    pub odd: Odd,
 }
 
 /// A file whose columns are not those of the first.
@@ -101,6 +137,15 @@ impl Seen {
 
     fn add(&mut self, other: Seen) {
         self.0 |= other.0;
+    }
+
+    fn is_text(self) -> bool {
+        self.0 & Seen::TEXT.0 != 0
+    }
+
+    /// Returns the narrowest type that holds all that was seen and is no text.
+    fn narrower(self) -> DataType {
+        Seen(self.0 & !Seen::TEXT.0).data_type()
     }
 
     /// Returns the narrowest type that holds all that was seen; nothing seen is utf8.
@@ -147,6 +192,18 @@ impl Seen {
             Some(decode::StampKind::Stamp) => Seen::STAMP,
             Some(decode::StampKind::Zoned) => Seen::ZONED,
             None => Seen::TEXT,
+        }
+    }
+}
+
+impl Look {
+    fn add(&mut self, content: &[u8], line: impl FnOnce() -> u64) {
+        let kind = Seen::of(content);
+        let held = self.seen == Seen::default() || self.seen.data_type() != DataType::Utf8;
+        self.seen.add(kind);
+        *(if kind.is_text() { &mut self.texts } else { &mut self.others }) += 1;
+        if held && self.seen.data_type() == DataType::Utf8 {
+            self.odd = Some(Odd { value: decode::show(content), line: line() });
         }
     }
 }
@@ -218,7 +275,7 @@ impl Sampler {
         };
         self.returns = memchr::memchr(b'\n', text).is_none() && first.iter().any(|field| field.contains(&b'\r'));
         self.sample.names = names(&first, self.options.header)?;
-        self.sample.seen = vec![Seen::default(); first.len()];
+        self.sample.columns = vec![Look::default(); first.len()];
         let text = std::mem::take(text);
         let (delimiter, row_bytes_max) = (self.options.delimiter, self.options.row_bytes_max);
         let peek = Peek::new(delimiter, first.len(), row_bytes_max, self.options.header, &self.options.null_values);
@@ -244,12 +301,12 @@ impl Sampler {
                 return false;
             }
             sample.rows += 1;
-            for (field, seen) in sample.seen.iter_mut().enumerate() {
+            for (field, column) in sample.columns.iter_mut().enumerate() {
                 // Nothing more can be learned of a text column.
-                if seen.0 & Seen::TEXT.0 == 0
+                if (sample.rows <= TEXT_ROWS || !column.seen.is_text())
                     && let Some(content) = row.value(field)
                 {
-                    seen.add(Seen::of(&content));
+                    column.add(&content, || row.line());
                 }
             }
             true
@@ -281,16 +338,42 @@ impl InferredSchema {
 pub fn merge(samples: &[FileSample]) -> Result<InferredSchema, ColumnMismatch> {
     let Some(first) = samples.first() else { return Ok(InferredSchema { columns: Vec::new() }) };
     let places: HashMap<&str, usize> = first.names.iter().enumerate().map(|(idx, name)| (name.as_str(), idx)).collect();
-    let mut seen = vec![Seen::default(); first.names.len()];
+    let mut merged = vec![Merged::default(); first.names.len()];
     for (file, sample) in samples.iter().enumerate() {
         compare_names(file, &first.names, &sample.names)?;
-        for (name, other) in sample.names.iter().zip(&sample.seen) {
-            seen[places[name.as_str()]].add(*other);
+        for (name, column) in sample.names.iter().zip(&sample.columns) {
+            merged[places[name.as_str()]].add(file, column);
         }
     }
-    let columns = first.names.iter().zip(seen);
-    let column = |(name, seen): (&String, Seen)| InferredColumn { name: name.clone(), data_type: seen.data_type() };
-    Ok(InferredSchema { columns: columns.map(column).collect() })
+    let columns = first.names.iter().zip(merged).map(|(name, merged)| merged.column(name));
+    Ok(InferredSchema { columns: columns.collect() })
+}
+
+/// What a column showed in several files.
+#[derive(Clone, Debug, Default)]
+struct Merged {
+    seen: Seen,
+    odd: Option<(usize, Odd)>,
+    texts: u64,
+    others: u64,
+}
+
+impl Merged {
+    fn add(&mut self, file: usize, column: &Look) {
+        self.seen.add(column.seen);
+        self.texts += column.texts;
+        self.others += column.others;
+        if self.odd.is_none() {
+            self.odd = column.odd.clone().map(|odd| (file, odd));
+        }
+    }
+
+    fn column(self, name: &str) -> InferredColumn {
+        let narrower = self.seen.narrower();
+        let odd = self.odd.filter(|_| self.others > self.texts && narrower != DataType::Utf8);
+        let fallback = odd.map(|(file, odd)| Fallback { narrower, file, odd });
+        InferredColumn { name: name.to_owned(), data_type: self.seen.data_type(), fallback }
+    }
 }
 
 /// Compares the columns of a file with those that are expected, in any order.

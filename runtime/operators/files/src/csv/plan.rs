@@ -13,16 +13,16 @@ use futures::future::BoxFuture;
 use rde_core::{
     Balance, Columns, Error, Faults, Fields, Footprint, InputShape, Inputs, Kind, Lanes, OpenContext, Operator,
     OperatorSpec, OutputShape, Place, Plan, Probe, ProbeMode, Reference, Result, Settings, Shape, Source, Traits,
-    Wanted,
+    TypeNote, Wanted,
 };
 
-use super::config::{CsvSourceConfig, SAMPLE_FILES, SampleRows};
-use super::decode;
-use super::infer::{FileSample, InferOptions, Sampler, merge};
+use super::config::{CsvSourceConfig, DELIMITER_HELP, SAMPLE_FILES, SampleRows, delimiter_byte};
+use super::infer::{Fallback, FileSample, InferOptions, InferredColumn, InferredSchema, Sampler, merge};
 use super::source::{CsvLane, Job};
 use super::split;
 use crate::codes;
 use crate::input::{FileReader, InputFile, PipeReader, at_path, footprint, path_fault, resolve};
+use crate::types::type_name;
 
 /// Names in a folder that belong to the source.
 const EXTENSIONS: [&str; 3] = ["csv", "csv.gz", "csv.zst"];
@@ -65,18 +65,10 @@ impl OperatorSpec for CsvSource {
     fn parse(&self, fields: &Fields) -> Result<Box<dyn Plan>, Faults> {
         let config: CsvSourceConfig = fields.read(&codes::BAD_SOURCE_FIELD)?;
         let mut faults: Vec<Error> = path_fault(&config.path).into_iter().collect();
-        let delimiter = match config.delimiter.as_bytes() {
-            [byte] => {
-                decode::check_delimiter(*byte).map(|()| *byte).map_err(|fault| fault.at(Place::field("/delimiter")))
-            }
-            _ => {
-                let message = format!("`{}` cannot be the delimiter", config.delimiter);
-                let fault = Error::config(&super::codes::BAD_DELIMITER, message).at(Place::field("/delimiter"));
-                Err(fault.help("use one ASCII character, for example `,`, `;`, `|` or a tab"))
-            }
-        };
-        let delimiter = delimiter.unwrap_or_else(|fault| {
-            faults.push(fault);
+        let delimiter = delimiter_byte(&config.delimiter).unwrap_or_else(|| {
+            let message = format!("`{}` cannot be the delimiter", config.delimiter.escape_debug());
+            let fault = Error::config(&super::codes::BAD_DELIMITER, message).at(Place::field("/delimiter"));
+            faults.push(fault.help(DELIMITER_HELP));
             b','
         });
         let given = match config.schema.as_ref().map(super::ColumnTypes::resolve).transpose() {
@@ -95,6 +87,7 @@ impl OperatorSpec for CsvSource {
             given,
             base: PathBuf::new(),
             found: Found::Unknown("the input was not looked at".to_owned()),
+            notes: Vec::new(),
             wanted: Wanted::all(),
         }))
     }
@@ -109,6 +102,7 @@ struct CsvPlan {
     given: Option<SchemaRef>,
     base: PathBuf,
     found: Found,
+    notes: Vec<TypeNote>,
     wanted: Wanted,
 }
 
@@ -162,7 +156,7 @@ impl CsvPlan {
         Ok(())
     }
 
-    fn look_at_files(&self, files: &[InputFile]) -> Result<Found> {
+    fn look_at_files(&mut self, files: &[InputFile]) -> Result<Found> {
         let mut samples = Vec::with_capacity(files.len());
         let mut found: Vec<CsvFile> = Vec::with_capacity(files.len());
         for (index, file) in files.iter().enumerate() {
@@ -194,6 +188,7 @@ impl CsvPlan {
             let file = &found[difference.file.min(found.len() - 1)].file;
             differs(file, &format!("`{}`", found[0].file.shown), &difference.missing, &difference.additional)
         })?;
+        self.notes = type_notes(&schema, |file| &found[file].file);
         Ok(Found::Files(schema.schema(), found))
     }
 
@@ -220,7 +215,7 @@ impl CsvPlan {
         match_names(&names, &file.names, &file.file)
     }
 
-    async fn look_at_pipe(&self, file: Arc<InputFile>, probe: &Probe) -> Result<Found> {
+    async fn look_at_pipe(&mut self, file: Arc<InputFile>, probe: &Probe) -> Result<Found> {
         if let Some(given) = &self.given {
             return Ok(Found::Pipe(given.clone(), file, None));
         }
@@ -246,6 +241,7 @@ impl CsvPlan {
         }
         let schema = merge(&[sample])
             .map_err(|difference| differs(&file, "the header", &difference.missing, &difference.additional))?;
+        self.notes = type_notes(&schema, |_| &file);
         Ok(Found::Pipe(schema.schema(), file, Some((names, reader))))
     }
 
@@ -328,6 +324,10 @@ impl Plan for CsvPlan {
         Ok(vec![OutputShape { port: "out".to_owned(), shape }])
     }
 
+    fn type_notes(&self) -> &[TypeNote] {
+        &self.notes
+    }
+
     fn traits(&self) -> Traits {
         let lanes = if matches!(self.found, Found::Pipe(..)) { Lanes::One } else { Lanes::Many };
         Traits { lanes, whole: false, bounded: true, balance: Balance::Checked, coalesce: false }
@@ -380,6 +380,24 @@ fn differs(file: &InputFile, from: &str, missing: &[String], additional: &[Strin
         "files of one source have the same columns, in any order; read this file with a source of its own, or fix it"
     };
     Error::config(&codes::CSV_COLUMNS, message).help(help).at(Place::field("/path"))
+}
+
+/// Says of each column that is utf8 for a few values why it is.
+fn type_notes<'a>(schema: &InferredSchema, file: impl Fn(usize) -> &'a Arc<InputFile>) -> Vec<TypeNote> {
+    let note = |column: &InferredColumn| {
+        let Fallback { narrower, file: index, odd } = column.fallback.as_ref()?;
+        let text = format!(
+            "column `{}` is utf8 and not {} because of `{}` at {}:{}: list it in `null_values`, or give the column its type in \
+             `schema`, which names every column",
+            column.name,
+            type_name(narrower),
+            odd.value,
+            file(*index).shown,
+            odd.line
+        );
+        Some(TypeNote { column: column.name.clone(), narrower: narrower.clone(), text })
+    };
+    schema.columns.iter().filter_map(note).collect()
 }
 
 /// A single column whose name holds what others separate columns with is most likely several columns.

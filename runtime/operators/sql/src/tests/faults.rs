@@ -1,5 +1,8 @@
 //! Faults found before a run, with their places.
 
+use arrow::datatypes::DataType;
+use rde_core::TypeNote;
+
 use super::*;
 
 /// Code and the characters of the query that each fault points at.
@@ -167,4 +170,34 @@ fn the_example_of_the_reference_binds() {
     let mut ids: Vec<&str> = crate::codes::ALL.iter().map(|code| code.id).collect();
     ids.dedup();
     assert_eq!(ids.len(), crate::codes::ALL.len());
+}
+
+#[test]
+fn a_type_fault_says_why_a_column_of_the_query_has_its_type() {
+    let note = |column: &str| TypeNote {
+        column: column.to_owned(),
+        narrower: DataType::Float64,
+        text: format!("note of {column}"),
+    };
+    let help = |query: &str| {
+        let mut plan = parse(query).expect("the query reads");
+        plan.hear(vec![note("other"), note("Tail"), note("carrier")]);
+        let shapes = [shape("flights", &flights().1.schema(), true)];
+        let errors = plan.bind(&shapes).map_err(rde_core::Faults::into_vec).expect_err("the query is faulty");
+        format!("{} | {}", errors[0].message(), errors[0].help_text().unwrap_or_default())
+    };
+    for query in [
+        "SELECT sum(carrier) AS s FROM flights",
+        "SELECT carrier + 1 AS n FROM flights",
+        "SELECT round(carrier) AS n, \"Tail\" FROM flights",
+        "SELECT \"Tail\", carrier - distance AS n FROM flights",
+        "SELECT -carrier AS n FROM flights",
+        "SELECT distance FROM flights WHERE carrier + distance > 1",
+    ] {
+        assert!(help(query).contains(" | note of carrier; else "), "{query}: {}", help(query));
+    }
+    assert!(!help("SELECT sum(dep_delay) + 'x' AS s, nosuch FROM flights").contains("note"));
+    assert!(!help("SELECT round(true) AS n FROM flights").contains("note"));
+    assert!(!help("SELECT carier FROM flights").contains("note"));
+    assert!(!help("SELECT carrier, sum(distance) AS s FROM flights").contains("note"));
 }

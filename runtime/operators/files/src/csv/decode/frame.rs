@@ -135,6 +135,11 @@ impl Framer {
         self.lines.line(self.buffer.text(), at)
     }
 
+    /// Returns how many lines end before the chunk.
+    pub(super) fn lines_before(&self) -> u64 {
+        self.lines.before
+    }
+
     fn consume(&mut self, count: usize, line_feeds: Option<u64>) {
         let text = self.buffer.text();
         self.lines.before += line_feeds.unwrap_or_else(|| count_lines(&text[..count.min(text.len())]));

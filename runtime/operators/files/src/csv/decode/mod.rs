@@ -40,6 +40,7 @@ use arrow::error::ArrowError;
 use rde_core::{Code, Error, Predicate, Result};
 
 use super::codes;
+use super::config::{DELIMITER_HELP, is_delimiter};
 use column::{Column, Failure};
 use filter::Filter;
 use frame::{Chunk, Frame, Framer, Opening};
@@ -53,6 +54,7 @@ pub use frame::count_lines;
 #[doc(hidden)]
 pub use fuzz::fuzz_csv;
 pub(super) use peek::{Peek, StampKind, first_record, is_boolean, is_float, is_int64, stamp_kind};
+pub(super) use report::show;
 
 /// Bad rows that wait before `step` asks to take them.
 const BAD_ROWS_MAX: usize = 1024;
@@ -371,12 +373,11 @@ impl DecoderOptions {
 
 /// Refuses delimiters that the splitter would take for something else.
 pub(super) fn check_delimiter(delimiter: u8) -> Result<()> {
-    if delimiter.is_ascii() && !matches!(delimiter, b'"' | b'\n' | b'\r' | 0) {
+    if is_delimiter(delimiter) {
         return Ok(());
     }
     let message = format!("`{}` cannot be the delimiter", char::from(delimiter).escape_default());
-    Err(Error::config(&codes::BAD_DELIMITER, message)
-        .help("use one ASCII character, for example `,`, `;`, `|` or a tab"))
+    Err(Error::config(&codes::BAD_DELIMITER, message).help(DELIMITER_HELP))
 }
 
 impl Current {

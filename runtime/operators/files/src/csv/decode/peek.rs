@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 
 use super::buffer::PAD;
-use super::frame::{Frame, Framer, Opening};
+use super::frame::{Frame, Framer, Opening, count_lines};
 use super::nulls::Nulls;
 use super::records::Form;
 use super::scan::Scanner;
@@ -25,6 +25,8 @@ pub(in super::super) struct Peek {
 pub(in super::super) struct Row<'a> {
     text: &'a Text<'a>,
     base: usize,
+    /// Lines before the chunk.
+    lines: u64,
 }
 
 /// What a timestamp was written with.
@@ -66,8 +68,9 @@ impl Peek {
     pub(in super::super) fn rows(&mut self, mut look: impl FnMut(Row<'_>) -> bool) {
         while let Frame::Chunk(chunk) = self.framer.next() {
             let text = text(&self.framer, &self.nulls, self.form);
-            let rows = chunk.records.rows();
-            let all = (0..rows.len()).all(|row| look(Row { text: &text, base: rows.base(row, self.form.fields) }));
+            let (rows, lines) = (chunk.records.rows(), self.framer.lines_before());
+            let all =
+                (0..rows.len()).all(|row| look(Row { text: &text, base: rows.base(row, self.form.fields), lines }));
             self.framer.release();
             if !all {
                 return;
@@ -82,6 +85,12 @@ impl Row<'_> {
         let (start, end) = self.text.range(self.base, field, field + 1 == self.text.fields);
         let content = self.text.content(start, end);
         (!self.text.nulls.is_null(&content)).then_some(content)
+    }
+
+    /// Returns the line, from 1, that the row begins on; counted anew at each call.
+    pub(in super::super) fn line(&self) -> u64 {
+        let (start, _) = self.text.range(self.base, 0, false);
+        self.lines + count_lines(&self.text.bytes[..start]) + 1
     }
 }
 

@@ -68,7 +68,7 @@ fn field<'a>(record: &Broken, text: &Text<'a>, field: usize) -> &'a [u8] {
 }
 
 /// Returns a value for a message: cut, and without characters that would disturb a terminal.
-fn show(value: &[u8]) -> String {
+pub(in super::super) fn show(value: &[u8]) -> String {
     let text = String::from_utf8_lossy(&value[..value.len().min(SHOWN * 4)]).into_owned();
     let mut shown: String =
         text.chars().take(SHOWN).map(|char| if char.is_control() { '\u{fffd}' } else { char }).collect();

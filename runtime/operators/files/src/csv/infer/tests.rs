@@ -274,6 +274,39 @@ fn files_are_joined_by_column_name() {
     assert!(merge(&[]).expect("no file has no columns").columns.is_empty());
 }
 
+/// Returns `column: narrower, file, value, line` of each column that is utf8 for a few values.
+fn fallbacks(files: &[&str]) -> Vec<String> {
+    let samples: Vec<FileSample> = files.iter().map(|text| sample(text)).collect();
+    let schema = merge(&samples).expect("the columns are the same");
+    let of = |column: &InferredColumn| {
+        let Fallback { narrower, file, odd } = column.fallback.as_ref()?;
+        assert_eq!(column.data_type, DataType::Utf8);
+        Some(format!("{}: {narrower}, {file}, {}, {}", column.name, odd.value, odd.line))
+    };
+    schema.columns.iter().filter_map(of).collect()
+}
+
+#[test]
+fn a_value_that_makes_a_column_utf8_is_named_with_its_line() {
+    let late = format!("a,b\n{}n/a,x\n7,y\n", "1,z\n".repeat(12_343));
+    assert_eq!(fallbacks(&[&late]), ["a: Int64, 0, n/a, 12345"]);
+    assert_eq!(fallbacks(&["a\nn/a\n1\n2.5\n"]), ["a: Float64, 0, n/a, 2"]);
+    let quoted = "\u{feff}a,b\r\n1,\"x\r\ny\"\r\n2,z\r\n\"-\",z\r\n";
+    assert_eq!(fallbacks(&[quoted]), ["a: Int64, 0, -, 5"]);
+    assert_eq!(fallbacks(&["a\n2013-01-01\n2013-01-02\nnever\n"]), ["a: Date32, 0, never, 4"]);
+    assert_eq!(fallbacks(&["b,a\nx,1\n", "a,b\n2,x\n?,y\n"]), ["a: Int64, 1, ?, 3"]);
+}
+
+#[test]
+fn a_column_of_texts_or_of_kinds_that_do_not_mix_has_no_odd_value() {
+    assert_eq!(fallbacks(&["a\nx\ny\n1\n"]), [""; 0]);
+    assert_eq!(fallbacks(&["a\n1\nx\n"]), [""; 0]);
+    assert_eq!(fallbacks(&["a\n1\n2013-01-01\n2\n"]), [""; 0]);
+    assert_eq!(fallbacks(&["a\n\n"]), [""; 0]);
+    let names = format!("a\n42\n{}{}", "name\n".repeat(10), "43\n".repeat(5));
+    assert_eq!(fallbacks(&[&names]), [""; 0]);
+}
+
 #[test]
 fn five_thousand_columns_are_inferred() {
     let header = (0..5000).map(|idx| format!("c{idx}")).collect::<Vec<_>>().join(",");
