@@ -14,6 +14,7 @@ use rde_core::{Epoch, Error, EventTime, Flow, Output, Payload, Rejected, Result,
 
 use crate::codes;
 use crate::faults::{is_row, row_fault};
+use crate::panics;
 use crate::plan::Bound;
 use crate::run_values::RunValues;
 use crate::steps::Compiled;
@@ -73,7 +74,7 @@ impl SqlBatches {
         made: &mut Made,
     ) -> Result<()> {
         let part = if rows == batch.num_rows() { batch.clone() } else { batch.slice(from, rows) };
-        let error = match compiled.run(input, &part) {
+        let error = match panics::caught(|| compiled.run(input, &part)) {
             Ok(outcome) => {
                 made.filtered += outcome.filtered;
                 made.batches.extend(outcome.batches);
@@ -125,16 +126,17 @@ impl Transform for SqlBatches {
         self.run(compiled, input, &batch, 0, batch.num_rows(), &mut made)?;
         out.filtered(made.filtered);
         made.rejected.into_iter().for_each(|rejected| out.reject(rejected));
-        let whole = match made.batches.len() {
-            0 => return Ok(Flow::Done),
-            1 => made.batches.swap_remove(0),
-            _ => concat_batches(&compiled.schema, &made.batches)
-                .map_err(|error| internal(&error.into(), &self.bound.operator))?,
-        };
-        // Only `unnest` makes more rows than came in.
+        if made.batches.len() > 1
+            && let Ok(whole) = panics::caught(|| Ok(concat_batches(&compiled.schema, &made.batches)?))
+        {
+            made.batches = vec![whole];
+        }
+        // Only `unnest` makes more rows than came in; several parts are left where one could not hold their text.
         let most = self.rows_max.max(batch.num_rows());
-        for from in (0..whole.num_rows()).step_by(most) {
-            out.batch(0, whole.slice(from, most.min(whole.num_rows() - from)));
+        for made in made.batches {
+            for from in (0..made.num_rows()).step_by(most) {
+                out.batch(0, made.slice(from, most.min(made.num_rows() - from)));
+            }
         }
         Ok(Flow::Done)
     }

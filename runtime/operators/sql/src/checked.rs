@@ -6,9 +6,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Datum};
+use arrow::array::{ArrayRef, AsArray, Datum};
 use arrow::compute::kernels::numeric;
-use arrow::datatypes::{DataType, Field, FieldRef};
+use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Field, FieldRef};
 use arrow::error::ArrowError;
 use datafusion::common::Result;
 use datafusion::logical_expr::binary::BinaryTypeCoercer;
@@ -27,6 +27,8 @@ pub enum Arithmetic {
     Subtract,
     /// `*`
     Multiply,
+    /// `/`, of decimals: integers fail by themselves.
+    Divide,
     /// Unary `-`
     Negate,
 }
@@ -44,6 +46,7 @@ impl Arithmetic {
             Operator::Plus => Some(Arithmetic::Add),
             Operator::Minus => Some(Arithmetic::Subtract),
             Operator::Multiply => Some(Arithmetic::Multiply),
+            Operator::Divide if left.is_decimal() && right.is_decimal() => Some(Arithmetic::Divide),
             _ => None,
         }
     }
@@ -64,17 +67,36 @@ impl Arithmetic {
             Arithmetic::Add => Operator::Plus,
             Arithmetic::Subtract | Arithmetic::Negate => Operator::Minus,
             Arithmetic::Multiply => Operator::Multiply,
+            Arithmetic::Divide => Operator::Divide,
         }
     }
 
     fn compute(self, left: &dyn Datum, right: &dyn Datum) -> Result<ArrayRef, ArrowError> {
-        match self {
+        let result = match self {
             Arithmetic::Add => numeric::add(left, right),
             Arithmetic::Subtract => numeric::sub(left, right),
             Arithmetic::Multiply => numeric::mul(left, right),
+            Arithmetic::Divide => numeric::div(left, right),
             Arithmetic::Negate => numeric::neg(left.get().0),
-        }
+        };
+        within_precision(result?)
     }
+}
+
+/// Arrow's decimals fail beyond 128 or 256 bits and not beyond the digits of their type.
+fn within_precision(result: ArrayRef) -> Result<ArrayRef, ArrowError> {
+    let valid = match result.data_type() {
+        DataType::Decimal128(precision, _) => {
+            result.as_primitive::<Decimal128Type>().validate_decimal_precision(*precision)
+        }
+        DataType::Decimal256(precision, _) => {
+            result.as_primitive::<Decimal256Type>().validate_decimal_precision(*precision)
+        }
+        _ => Ok(()),
+    };
+    let fits =
+        valid.map_err(|_| ArrowError::ArithmeticOverflow(format!("a result does not fit {}", result.data_type())));
+    fits.map(|()| result)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -91,6 +113,7 @@ impl ScalarUDFImpl for Checked {
             Arithmetic::Add => "checked_add",
             Arithmetic::Subtract => "checked_subtract",
             Arithmetic::Multiply => "checked_multiply",
+            Arithmetic::Divide => "checked_divide",
             Arithmetic::Negate => "checked_negate",
         }
     }

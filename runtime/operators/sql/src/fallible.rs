@@ -11,13 +11,14 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, Operator, lit};
 
-use crate::lazy;
+use crate::{floats, lazy};
 
 /// Functions that give a value for every argument of their types.
-const TOTAL: [&str; 18] = [
+const TOTAL: [&str; 19] = [
     "ascii",
     "bit_length",
     "btrim",
+    floats::NAME,
     "character_length",
     "concat",
     "contains",
@@ -35,9 +36,10 @@ const TOTAL: [&str; 18] = [
     "upper",
 ];
 
-/// Puts everything that can fail behind the conditions that keep rows from it.
+/// Puts everything that can fail behind the conditions that keep rows from it, in an optimized plan. Floats are made to
+/// compare as numbers first, since what is packed here is not seen by anyone later.
 pub fn guard(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let guarded = plan.transform_up_with_subqueries(|node| {
+    let guarded = floats::unify(plan)?.transform_up_with_subqueries(|node| {
         let schema = merge_schema(&node.inputs());
         let node = match node {
             LogicalPlan::Filter(filter) => LogicalPlan::Filter(order_filter(filter, &schema)?),

@@ -165,9 +165,10 @@ pub fn row_fault(error: &DataFusionError) -> (&'static Code, String) {
             ArrowError::ArithmeticOverflow(_) => &codes::OVERFLOW,
             ArrowError::CastError(_) | ArrowError::ParseError(_) => &codes::CAST,
             ArrowError::ComputeError(text) if text.to_lowercase().contains("overflow") => &codes::OVERFLOW,
-            ArrowError::ExternalError(_) | ArrowError::ComputeError(_) | ArrowError::InvalidArgumentError(_) => {
-                &codes::EXPRESSION
-            }
+            ArrowError::ExternalError(_)
+            | ArrowError::ComputeError(_)
+            | ArrowError::InvalidArgumentError(_)
+            | ArrowError::OffsetOverflowError(_) => &codes::EXPRESSION,
             _ => &codes::INTERNAL,
         },
         DataFusionError::Execution(text) if text.to_lowercase().contains("overflow") => &codes::OVERFLOW,

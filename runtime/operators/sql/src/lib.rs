@@ -8,15 +8,19 @@
 //! Not here: files, network, environment; nothing in a query can reach them.
 
 mod batch;
+mod careful;
 mod checked;
 pub mod codes;
 mod depth;
 mod fallible;
 mod faults;
+mod floats;
 mod functions;
 mod input;
+mod instants;
 mod lazy;
 mod memory;
+mod panics;
 mod place;
 mod plan;
 mod planner;

@@ -193,8 +193,10 @@ fn compare(expr: &Expr, comparison: Comparison, value: &ScalarValue, schema: &Sc
     if !std::ptr::eq(inner, expr) {
         return None;
     }
+    if let (ScalarValue::Float64(Some(value)), DataType::Float64) = (value, &data_type) {
+        return in_order_of_bits(&name, comparison, *value);
+    }
     let scalar = match (value, &data_type) {
-        (ScalarValue::Float64(Some(value)), DataType::Float64) => Scalar::Float64(*value),
         (ScalarValue::Boolean(Some(value)), DataType::Boolean) => Scalar::Boolean(*value),
         (ScalarValue::Utf8(Some(value)), DataType::Utf8) => Scalar::Utf8(value.clone()),
         (ScalarValue::Date32(Some(value)), DataType::Date32) => Scalar::Date(*value),
@@ -206,6 +208,29 @@ fn compare(expr: &Expr, comparison: Comparison, value: &ScalarValue, schema: &Sc
         _ => return None,
     };
     Some(Predicate::Compare(name, comparison, scalar))
+}
+
+/// A source compares floats by their bits: -0.0 below 0.0, and a NaN with a sign below all. In a query zeros are equal and
+/// every NaN is the greatest.
+fn in_order_of_bits(name: &str, comparison: Comparison, value: f64) -> Option<Predicate> {
+    if value.is_nan() {
+        return None;
+    }
+    let is = |comparison, value| Predicate::Compare(name.to_owned(), comparison, Scalar::Float64(value));
+    let no_signed_nan = || is(Comparison::GreaterOrEqual, f64::NEG_INFINITY);
+    let signed_nan = || is(Comparison::Less, f64::NEG_INFINITY);
+    let zero = value == 0.0;
+    let (low, high) = if zero { (-0.0, 0.0) } else { (value, value) };
+    let zeros = || Predicate::And(vec![is(Comparison::GreaterOrEqual, low), is(Comparison::LessOrEqual, high)]);
+    Some(match comparison {
+        Comparison::Equal if zero => zeros(),
+        Comparison::NotEqual if zero => Predicate::Not(Box::new(zeros())),
+        Comparison::Equal | Comparison::NotEqual => is(comparison, value),
+        Comparison::Less => Predicate::And(vec![is(comparison, low), no_signed_nan()]),
+        Comparison::LessOrEqual => Predicate::And(vec![is(comparison, high), no_signed_nan()]),
+        Comparison::Greater => Predicate::Or(vec![is(comparison, high), signed_nan()]),
+        Comparison::GreaterOrEqual => Predicate::Or(vec![is(comparison, low), signed_nan()]),
+    })
 }
 
 fn integer(value: &ScalarValue) -> Option<i64> {

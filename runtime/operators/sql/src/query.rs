@@ -214,6 +214,9 @@ impl Walk<'_> {
                 if *op != SetOperator::Union || *set_quantifier != SetQuantifier::All {
                     self.needs_whole(format!("`{op}`"));
                 }
+                if *op != SetOperator::Union && *set_quantifier == SetQuantifier::All {
+                    self.counted_set(*op, left.span());
+                }
                 self.set_expression(left);
                 self.set_expression(right);
             }
@@ -224,6 +227,21 @@ impl Walk<'_> {
             SetExpr::Table(_) => self.unsupported(Span::empty(), "`TABLE name`"),
             SetExpr::Select(_) | SetExpr::Query(_) | SetExpr::Values(_) => {}
         }
+    }
+
+    /// DataFusion plans it as a join that does not count how often a row stands on each side.
+    fn counted_set(&mut self, operator: SetOperator, left: Span) {
+        let name = operator.to_string();
+        let behind = self.text.token_at(left.end);
+        let found = self.text.slice(&behind).eq_ignore_ascii_case(&name);
+        let range = if found { Some(behind) } else { self.text.word(&name) };
+        let place = range.map_or(self.text.whole(), |range| self.text.place(range));
+        let message = format!("`{name} ALL` is not supported in a query");
+        let help = format!(
+            "leave ALL out, or number equal rows on both sides with `row_number() OVER (PARTITION BY ...)` and use {name} \
+             over rows and numbers"
+        );
+        self.faults.push(Error::config(&codes::UNSUPPORTED, message).at(place).help(help));
     }
 
     fn clauses(&mut self, query: &Ast) {

@@ -23,6 +23,7 @@ use crate::Sql;
 mod batches;
 mod faults;
 mod pushdown;
+mod values;
 mod whole;
 
 /// 2013-01-01 12:00:00 UTC.

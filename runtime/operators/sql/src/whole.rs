@@ -4,6 +4,7 @@
 //! inputs spill to a folder of the query's own in `settings.spill` when they reach the operator's memory.
 //! Invariant: rows come in the order that ORDER BY asks for; an error of an input comes through as it was.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,6 +14,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::Result as PlanResult;
+use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::datasource::DefaultTableSource;
 use datafusion::datasource::empty::EmptyTable;
@@ -23,7 +25,9 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{Optimizer, OptimizerContext};
-use datafusion::physical_plan::execute_stream;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use futures::{FutureExt, Stream};
@@ -35,6 +39,7 @@ use crate::faults::run_error;
 use crate::functions::Registry;
 use crate::input::{InputTable, WholeInput};
 use crate::memory::BudgetPool;
+use crate::panics;
 use crate::plan::Bound;
 use crate::run_values::RunValues;
 use crate::spill::SpillFolder;
@@ -111,14 +116,16 @@ impl AsyncTransform for SqlWhole {
             .try_flatten()
             .map_err(move |error| run_error(&error).in_operator(&operator))
             .map(move |batch| Ok(Produced::Batch(relabel(batch?, &output)?)));
-        Ok((schema, Results { stream: stream.boxed(), _folder: folder }.boxed()))
+        let operator = Arc::clone(&self.bound.operator);
+        Ok((schema, Results { stream: Some(stream.boxed()), operator, _folder: folder }.boxed()))
     }
 }
 
 /// The results of a query, with the folder that it spills to.
 struct Results {
-    /// Dropped first: it holds the files in the folder.
-    stream: BoxStream<'static, Result<Produced>>,
+    /// Dropped first: it holds the files in the folder. None behind a panic.
+    stream: Option<BoxStream<'static, Result<Produced>>>,
+    operator: Arc<str>,
     _folder: Option<SpillFolder>,
 }
 
@@ -126,7 +133,13 @@ impl Stream for Results {
     type Item = Result<Produced>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Produced>>> {
-        self.stream.poll_next_unpin(cx)
+        let Some(stream) = &mut self.stream else { return Poll::Ready(None) };
+        let polled = catch_unwind(AssertUnwindSafe(|| stream.poll_next_unpin(cx)));
+        polled.unwrap_or_else(|panic| {
+            self.stream = None;
+            let error = run_error(&panics::error(&*panic)).in_operator(&self.operator);
+            Poll::Ready(Some(Err(error)))
+        })
     }
 }
 
@@ -194,8 +207,9 @@ impl Run {
             }
             large += if input.is_small() { 0 } else { scans };
         }
-        // A hash join holds one side in memory. With two large ones, both are sorted and merged, which can spill.
-        let state = self.session(large <= 1);
+        // A hash join holds one side in memory. With two large ones, both are sorted and merged, which can spill; only
+        // NOT IN must see whether its list has a null, which the merge does not.
+        let state = self.session(large <= 1 || is_null_aware(&plan)?);
         let physical = DefaultPhysicalPlanner::default().create_physical_plan(&plan, &state).await?;
         execute_stream(physical, state.task_ctx())
     }
@@ -210,10 +224,35 @@ impl Run {
     }
 
     fn session(&self, hash_join: bool) -> SessionState {
-        SessionStateBuilder::new()
-            .with_config(self.machine.config(hash_join))
-            .with_runtime_env(Arc::clone(&self.env))
-            .build()
+        let config = self.machine.config(hash_join);
+        let session = SessionStateBuilder::new().with_runtime_env(Arc::clone(&self.env));
+        if hash_join || self.machine.partitions > 1 {
+            return session.with_config(config).build();
+        }
+        // DataFusion takes a merge join only where it plans for several partitions.
+        let rules = PhysicalOptimizer::new().rules.into_iter();
+        let rules = rules.map(|rule| Arc::new(InOnePartition(rule)) as Arc<dyn PhysicalOptimizerRule + Send + Sync>);
+        session.with_config(config.with_target_partitions(2)).with_physical_optimizer_rules(rules.collect()).build()
+    }
+}
+
+/// A rule that leaves in one partition what was planned for two.
+#[derive(Debug)]
+struct InOnePartition(Arc<dyn PhysicalOptimizerRule + Send + Sync>);
+
+impl PhysicalOptimizerRule for InOnePartition {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, config: &ConfigOptions) -> PlanResult<Arc<dyn ExecutionPlan>> {
+        let mut config = config.clone();
+        config.execution.target_partitions = 1;
+        self.0.optimize(plan, &config)
+    }
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn schema_check(&self) -> bool {
+        self.0.schema_check()
     }
 }
 
@@ -252,6 +291,10 @@ fn optimize(
 
 fn contains_join(plan: &LogicalPlan) -> PlanResult<bool> {
     plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(_))))
+}
+
+fn is_null_aware(plan: &LogicalPlan) -> PlanResult<bool> {
+    plan.exists(|node| Ok(matches!(node, LogicalPlan::Join(join) if join.null_aware)))
 }
 
 fn scans(plan: &LogicalPlan, table: &str) -> PlanResult<usize> {

@@ -40,6 +40,8 @@ fn what_is_no_select_is_refused_with_its_place() {
         ("SELECT * FROM flights WHERE dep_delay > $1", "RDE0406 $1"),
         ("WITH RECURSIVE r AS (SELECT 1 AS x) SELECT * FROM r, flights", "RDE0406 WITH"),
         ("SELECT * FROM flights TABLESAMPLE (10)", "RDE0406 flights"),
+        ("SELECT carrier FROM flights INTERSECT ALL SELECT carrier FROM flights", "RDE0406 INTERSECT"),
+        ("(SELECT carrier FROM flights) EXCEPT ALL (SELECT carrier FROM flights)", "RDE0406 EXCEPT"),
     ] {
         let found = parse(query).err().unwrap_or_default();
         let found: Vec<String> =

@@ -65,7 +65,9 @@ fn conditions_are_pushed_only_where_they_are_exact() {
     assert_eq!(predicate("dep_delay >= 15.5"), int(Comparison::GreaterOrEqual, 16));
     assert_eq!(predicate("15 < dep_delay"), int(Comparison::Greater, 15));
     assert_eq!(predicate("dep_delay = 15.5"), None);
-    assert_eq!(predicate("distance < 100"), Some(compare("distance", Comparison::Less, Scalar::Float64(100.0))));
+    let float = |comparison, value| compare("distance", comparison, Scalar::Float64(value));
+    let finite = float(Comparison::GreaterOrEqual, f64::NEG_INFINITY);
+    assert_eq!(predicate("distance < 100"), Some(Predicate::And(vec![float(Comparison::Less, 100.0), finite])));
     assert_eq!(predicate("dep_delay + 1 > 15"), None);
     assert_eq!(predicate("dep_delay > 9007199254740993.0"), None);
     assert_eq!(predicate("carrier LIKE 'A%'"), None);

@@ -215,6 +215,20 @@ fn a_join_of_two_large_inputs_spills_and_one_of_a_small_one_does_not_hold_the_la
 }
 
 #[test]
+fn not_in_over_two_large_inputs_sees_the_null() {
+    let ((_, left), rows) = large("left", 9);
+    let mut keys: Vec<Option<i64>> = rows.iter().map(|row| Some(row.0 + 1_000_000)).collect();
+    let query = "SELECT count(*) AS n FROM a WHERE k NOT IN (SELECT k FROM b)";
+    let count = |keys: &[Option<i64>]| {
+        let right = table(vec![("k", maybe_ints(keys))]);
+        run_small(query, &[("a", left.clone()), ("b", right)], 16).expect("the list fits").0
+    };
+    assert_eq!(count(&keys), [rows.len().to_string()]);
+    keys.push(None);
+    assert_eq!(count(&keys), ["0"]);
+}
+
+#[test]
 fn an_input_read_twice_is_kept_on_disk() {
     let (input, rows) = large("big", 5);
     let query = "SELECT count(*) AS n FROM big WHERE k > (SELECT avg(k) FROM big)";

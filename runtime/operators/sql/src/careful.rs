@@ -1,0 +1,194 @@
+//! Functions of DataFusion that panic, wrap or give NaN for some arguments, behind checks of those arguments.
+//!
+//! The rewriter puts them in place of the originals, since DataFusion's planners name some of these themselves.
+//! Invariant: what a function here cannot compute right is an error of the row.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::compute::cast;
+use arrow::compute::kernels::length::length;
+use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type, Int64Type, TimeUnit};
+use datafusion::common::{Result, exec_err};
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+};
+
+/// Most elements of the lists of one batch: their offsets have 32 bits.
+const ELEMENTS_MAX: i64 = i32::MAX as i64;
+/// More days than any unit of `date_trunc` has.
+const UNIT_DAYS_MAX: i64 = 366;
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// What is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Check {
+    /// Digits of `round` and `trunc` so many that a power of ten is no float.
+    Digits,
+    /// An instant whose nanoseconds do not fit 64 bits.
+    Nanoseconds,
+    /// An instant so early that the start of its year does not fit 64 bits.
+    Earliest,
+    /// The second argument as the number of elements of a list.
+    Elements,
+    /// Lists of keys and of values that are as long as each other.
+    Pairs,
+}
+
+/// Returns the function to be used in place of one, if there is such.
+pub fn in_place_of(function: &Arc<ScalarUDF>) -> Option<Arc<ScalarUDF>> {
+    let check = match function.name() {
+        "round" | "trunc" => Check::Digits,
+        "date_bin" => Check::Nanoseconds,
+        "date_trunc" => Check::Earliest,
+        "array_repeat" | "array_resize" => Check::Elements,
+        "map" => Check::Pairs,
+        _ => return None,
+    };
+    Some(Arc::new(ScalarUDF::from(Careful { inner: Arc::clone(function), check })))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Careful {
+    inner: Arc<ScalarUDF>,
+    check: Check,
+}
+
+impl ScalarUDFImpl for Careful {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.inner.aliases()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        self.inner.coerce_types(types)
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.inner.return_type(types)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
+        self.inner.return_field_from_args(args)
+    }
+
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        match self.check {
+            Check::Digits => return rounded(&self.inner, args),
+            Check::Nanoseconds => args.args.iter().skip(1).try_for_each(in_nanoseconds)?,
+            Check::Earliest => args.args.iter().skip(1).try_for_each(not_earliest)?,
+            Check::Elements => elements(self.name(), &args)?,
+            Check::Pairs => {
+                let columns = ColumnarValue::values_to_arrays(&args.args)?;
+                pairs(&columns)?;
+                // A constant beside a column would be taken for a list per row.
+                if args.args.iter().any(|one| matches!(one, ColumnarValue::Array(_))) {
+                    args.args = columns.into_iter().map(ColumnarValue::Array).collect();
+                }
+            }
+        }
+        self.inner.invoke_with_args(args)
+    }
+}
+
+/// Rounds, and gives a number that has no such digits as it is, or zero where all its digits are cut.
+fn rounded(inner: &ScalarUDF, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let float = matches!(args.return_field.data_type(), DataType::Float32 | DataType::Float64);
+    let [number, digits] = args.args.as_slice() else { return inner.invoke_with_args(args) };
+    if !float {
+        return inner.invoke_with_args(args);
+    }
+    let rows = args.number_rows;
+    let (number, digits) = (number.to_array(rows)?, cast(&digits.to_array(rows)?, &DataType::Int64)?);
+    let made = inner.invoke_with_args(args)?.into_array(rows)?;
+    let digits = digits.as_primitive::<Int64Type>();
+    macro_rules! mended {
+        ($kind:ty, $float:ty) => {{
+            let (number, made) = (number.as_primitive::<$kind>(), made.as_primitive::<$kind>());
+            let value = |row: usize| {
+                let (number, made) = (number.value(row), made.value(row));
+                match digits.value(row) {
+                    _ if !number.is_finite() || made.is_finite() => Ok(made),
+                    0.. => Ok(number),
+                    cut if cut < -i64::from(<$float>::MAX_10_EXP) => Ok(0.0),
+                    _ => exec_err!("overflow: {number} cannot be rounded up"),
+                }
+            };
+            let rows = (0..rows).map(|row| made.is_valid(row).then(|| value(row)).transpose());
+            Arc::new(rows.collect::<Result<arrow::array::PrimitiveArray<$kind>>>()?) as ArrayRef
+        }};
+    }
+    Ok(ColumnarValue::Array(match made.data_type() {
+        DataType::Float32 => mended!(Float32Type, f32),
+        _ => mended!(Float64Type, f64),
+    }))
+}
+
+/// The instants of an argument as numbers of their unit; `None` for what is no timestamp.
+fn instants(argument: &ColumnarValue) -> Result<Option<(Int64Array, i64)>> {
+    let DataType::Timestamp(unit, _) = argument.data_type() else { return Ok(None) };
+    let per_second = match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => 1_000_000_000,
+    };
+    let column = cast(&argument.to_array(1)?, &DataType::Int64)?;
+    Ok(Some((column.as_primitive::<Int64Type>().clone(), per_second)))
+}
+
+fn in_nanoseconds(argument: &ColumnarValue) -> Result<()> {
+    let Some((column, per_second)) = instants(argument)? else { return Ok(()) };
+    let scale = 1_000_000_000 / per_second;
+    match column.iter().flatten().find(|instant| instant.checked_mul(scale).is_none()) {
+        Some(_) => exec_err!("date_bin takes timestamps of the years 1678 to 2261"),
+        None => Ok(()),
+    }
+}
+
+fn not_earliest(argument: &ColumnarValue) -> Result<()> {
+    let Some((column, per_second)) = instants(argument)? else { return Ok(()) };
+    let unit = UNIT_DAYS_MAX * SECONDS_PER_DAY * per_second;
+    match column.iter().flatten().find(|instant| instant.checked_sub(unit).is_none()) {
+        Some(_) => exec_err!("a timestamp is too early for date_trunc"),
+        None => Ok(()),
+    }
+}
+
+/// The elements of all lists together must have offsets. A negative number of repetitions is none.
+fn elements(name: &str, args: &ScalarFunctionArgs) -> Result<()> {
+    let Some(counts) = args.args.get(1) else { return Ok(()) };
+    let counts = cast(&counts.to_array(args.number_rows)?, &DataType::Int64)?;
+    let mut total = 0_i64;
+    for count in counts.as_primitive::<Int64Type>().iter().flatten() {
+        if count < 0 && name == "array_resize" {
+            return exec_err!("array_resize takes no negative size, such as {count}");
+        }
+        total = total.saturating_add(count.max(0));
+    }
+    if total > ELEMENTS_MAX {
+        return exec_err!("{name} makes {total} elements in one batch, more than {ELEMENTS_MAX}");
+    }
+    Ok(())
+}
+
+fn pairs(columns: &[ArrayRef]) -> Result<()> {
+    let [keys, values] = columns else { return exec_err!("map takes a list of keys and a list of values") };
+    let lengths =
+        |column: &ArrayRef| Ok::<_, datafusion::common::DataFusionError>(cast(&length(column)?, &DataType::Int64)?);
+    let (lengths_of_keys, lengths_of_values) = (lengths(keys)?, lengths(values)?);
+    let both = lengths_of_keys.as_primitive::<Int64Type>().iter().zip(lengths_of_values.as_primitive::<Int64Type>());
+    for (of_keys, of_values) in both {
+        if of_keys.is_some() && of_keys != of_values {
+            return exec_err!("map takes as many keys as values");
+        }
+    }
+    Ok(())
+}
