@@ -43,6 +43,7 @@ pub fn rows() -> Vec<Row> {
     let mut rows = shapes();
     rows.extend(values());
     rows.extend(containers());
+    rows.extend(parquet_files());
     rows
 }
 
@@ -173,6 +174,20 @@ fn containers() -> Vec<Row> {
             place: "in.csv.gz",
             visible: 0,
         },
+        good(
+            "path_name_that_is_not_utf8",
+            |folder| {
+                let name = OsStr::from_bytes(b"in-\xff.csv");
+                write(&folder.join("data").join(name), "a,b\n1,x\n");
+                csv_run(folder, "{ path: data }")
+            },
+            1,
+        ),
+    ]
+}
+
+fn parquet_files() -> Vec<Row> {
+    vec![
         Row {
             name: "corrupt_parquet_footer",
             prepare: |folder| {
@@ -205,15 +220,19 @@ fn containers() -> Vec<Row> {
             place: "in.parquet",
             visible: 0,
         },
-        good(
-            "path_name_that_is_not_utf8",
-            |folder| {
-                let name = OsStr::from_bytes(b"in-\xff.csv");
-                write(&folder.join("data").join(name), "a,b\n1,x\n");
-                csv_run(folder, "{ path: data }")
+        Row {
+            name: "parquet_of_another_codec",
+            prepare: |folder| {
+                let path = folder.join("in.parquet");
+                let to = format!("TO '{}' (FORMAT parquet, COMPRESSION brotli)", path.display());
+                python("import duckdb, sys; duckdb.sql(sys.argv[1])", &[&format!("COPY (SELECT 1 AS a) {to}")]);
+                parquet_run(folder)
             },
-            1,
-        ),
+            exit: 2,
+            code: "RDE0534",
+            place: "in.parquet`: column `a` is compressed with brotli",
+            visible: 0,
+        },
     ]
 }
 

@@ -1,5 +1,8 @@
 //! Whole runs over scripted operators: what reaches the targets, what the report says.
 
+mod epochs;
+mod stops;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicUsize};
 
@@ -48,6 +51,17 @@ fn check_with(
 
 fn tiny_edges() -> Settings {
     Settings { channel_bytes_max: ByteSize(1), ..Settings::default() }
+}
+
+/// A source that has the run drained at its 300th number, and never ends.
+fn draining(control: &RunControl) -> Numbers {
+    let stop = control.clone();
+    let before = move |n: i64| {
+        if n == 300 {
+            stop.drain();
+        }
+    };
+    Numbers { before: Arc::new(before), endless: true, ..Numbers::new(0..1000) }
 }
 
 #[test]
@@ -243,177 +257,6 @@ fn counts_that_do_not_balance_do_not_fail_a_drained_run() {
     });
     let report = check_with(Settings::default(), draining(&control), losing, &target, control, |engine| engine);
     assert_eq!((report.status, report.balanced, report.error.is_none()), (Status::Drained, false, true));
-}
-
-/// A source that has the run drained at its 300th number, and never ends.
-fn draining(control: &RunControl) -> Numbers {
-    let stop = control.clone();
-    let before = move |n: i64| {
-        if n == 300 {
-            stop.drain();
-        }
-    };
-    Numbers { before: Arc::new(before), endless: true, ..Numbers::new(0..1000) }
-}
-
-#[test]
-fn a_cancel_abandons_and_commits_nothing() {
-    let (target, control) = (Target::default(), RunControl::new());
-    let stop = control.clone();
-    let source = Numbers {
-        before: Arc::new(move |n| {
-            if n == 500 {
-                stop.cancel();
-            }
-        }),
-        endless: true,
-        ..Numbers::new(0..1000)
-    };
-    let report = check_with(tiny_edges(), source, pass(), &target, control, |engine| engine);
-    assert_eq!((report.status, report.error.expect("cancelled").code()), (Status::Failed, "RDE0711"));
-    assert_eq!((target.visible().len(), target.state().abandoned), (0, 1));
-}
-
-#[test]
-fn a_drain_commits_what_was_read_and_says_so() {
-    let (target, control) = (Target::default(), RunControl::new());
-    let stop = control.clone();
-    let source = Numbers {
-        before: Arc::new(move |n| {
-            if n == 500 {
-                stop.drain();
-            }
-        }),
-        endless: true,
-        ..Numbers::new(0..1_000_000)
-    };
-    let report = check_with(Settings::default(), source, pass(), &target, control, |engine| engine);
-    assert_eq!(report.status, Status::Drained, "{:?}", report.error);
-    let visible = target.visible();
-    assert!(visible.len() >= 500 && report.balanced);
-    assert_eq!(visible, (0..visible.len() as i64).collect::<Vec<_>>());
-}
-
-#[test]
-fn a_reader_that_goes_away_drains_the_others() {
-    let (settings, target, gone) = (tiny_edges(), Target::default(), Target::default());
-    gone.state().reader_gone_at = Some(42);
-    let mut line = builder(settings.clone());
-    let source = Numbers { endless: true, ..Numbers::new(0..100_000) };
-    line.add_source("in", "numbers", source.plan(), OperatorOptions::default());
-    line.add_sink("out", "target", target.plan(), OperatorOptions::default());
-    line.add_sink("pipe", "target", gone.plan(), OperatorOptions::default());
-    line.connect("in", "out").connect("in", "pipe");
-    let report = block_on(PipelineEngine::new(runtime()).run(build(line, &settings), RunControl::new()));
-    assert_eq!(report.status, Status::Drained, "{:?}", report.error);
-    let sink = &report.operators[2];
-    assert_eq!((sink.rows_committed, sink.rows_abandoned), (0, sink.rows_in));
-    assert_eq!(target.visible().len() as u64, report.operators[1].rows_committed);
-    assert!(report.operators[1].rows_committed >= 50 && report.balanced);
-}
-
-#[test]
-#[expect(clippy::disallowed_methods, reason = "a test asks from outside the run")]
-fn epochs_commit_one_after_the_other_while_rows_flow() {
-    let (target, control) = (Target::default(), RunControl::new());
-    let asking = control.clone();
-    let asker = std::thread::spawn(move || {
-        while asking.live().checkpoints_completed < 4 {
-            asking.checkpoint();
-            std::thread::yield_now();
-        }
-        asking.drain();
-    });
-    let source = Numbers { endless: true, ..Numbers::new(0..1_000_000) };
-    let report = check_with(Settings::default(), source, pass(), &target, control, |engine| engine);
-    asker.join().expect("the asker ends");
-    assert_eq!(report.status, Status::Drained, "{:?}", report.error);
-    let visible = target.state().visible.clone();
-    assert_eq!(visible, (0..visible.len() as i64).collect::<Vec<_>>());
-    let epochs: Vec<u64> = target.state().commits.iter().map(|commit| commit.epoch.0).collect();
-    assert!(epochs.is_sorted() && report.checkpoints_completed >= 5, "{epochs:?}");
-    assert_eq!(report.checkpoints_completed, report.last_epoch.expect("an epoch").0);
-}
-
-#[test]
-#[expect(clippy::disallowed_methods, reason = "a test asks from outside the run")]
-fn the_interval_opens_epochs_by_the_clock() {
-    let target = Target::default();
-    let source = Numbers { endless: true, ..Numbers::new(0..50) };
-    let control = RunControl::new();
-    let watched = control.clone();
-    let watcher = std::thread::spawn(move || {
-        while watched.live().checkpoints_completed < 3 {
-            std::thread::yield_now();
-        }
-        watched.drain();
-    });
-    let interval = Duration::from_secs(10);
-    let report =
-        check_with(Settings::default(), source, pass(), &target, control, |engine| engine.checkpoint_every(interval));
-    watcher.join().expect("the watcher ends");
-    assert_eq!(report.status, Status::Drained, "{:?}", report.error);
-    assert_eq!(target.visible(), (0..50).collect::<Vec<_>>());
-}
-
-/// Scenario: a first run is cut off by an error after some epochs; a second one goes on with the same log and target.
-/// Guarantees: every row is visible once.
-#[test]
-fn a_run_goes_on_from_the_log_and_repeats_nothing() {
-    let (target, log, control) = (Target::default(), MemoryLog::new(), RunControl::new());
-    let ask = control.clone();
-    let failing: OnBatch = Arc::new(|rows, _, out| {
-        out.batch(0, rows.clone());
-        let fails = numbers(rows).contains(&1500);
-        if fails { Err(Error::data(&codes::CONTRACT, "broken off")) } else { Ok(Flow::Done) }
-    });
-    let asks = Numbers { before: Arc::new(move |_| ask.checkpoint()), ..Numbers::new(0..2000) };
-    let with_log = |engine: PipelineEngine| engine.log(Arc::new(log.clone()));
-    let first = check_with(tiny_edges(), asks, failing, &target, control, with_log);
-    assert_eq!(first.status, Status::Failed);
-    assert!(target.visible().len() < 1510);
-    let second = check_with(tiny_edges(), Numbers::new(0..2000), pass(), &target, RunControl::new(), with_log);
-    assert_eq!(second.status, Status::Completed, "{:?}", second.error);
-    assert_eq!(target.visible(), (0..2000).collect::<Vec<_>>());
-    assert_eq!(
-        second.operators[0].rows_read + target.state().visible.len() as u64,
-        2000 + second.operators[0].rows_read
-    );
-    let third = check_with(tiny_edges(), Numbers::new(0..2000), pass(), &target, RunControl::new(), with_log);
-    assert_eq!((third.status, third.operators[0].rows_read), (Status::Completed, 0), "{:?}", third.error);
-    assert_eq!(target.visible().len(), 2000);
-}
-
-#[test]
-fn a_commit_that_fails_fails_the_run_with_its_cause() {
-    let target = Target::default();
-    target.state().fail_commit = true;
-    let report = check(Settings::default(), Numbers::new(0..20), pass(), &target);
-    let error = report.error.expect("the run fails");
-    assert_eq!((error.message(), error.operator(), error.causes().len()), ("the target refuses", Some("out"), 1));
-    assert_eq!(report.operators[2].rows_abandoned, 20);
-}
-
-/// Guarantees: what a failed commit prepared is thrown away where nobody will commit it any more, and nowhere else: not where
-/// the commit had landed, not where a log lets the next run try again.
-#[test]
-fn what_a_failed_commit_prepared_does_not_stay() {
-    let aborted = |lands: bool, log: Option<MemoryLog>| {
-        let target = Target::default();
-        target.state().fail_commit = !lands;
-        target.state().lose_answer = lands;
-        let configure = |engine: PipelineEngine| match log {
-            Some(log) => engine.log(Arc::new(log)),
-            None => engine,
-        };
-        let source = Numbers::new(0..20);
-        let report = check_with(Settings::default(), source, pass(), &target, RunControl::new(), configure);
-        assert_eq!(report.status, Status::Failed);
-        target.state().aborted
-    };
-    assert_eq!(aborted(false, None), 1);
-    assert_eq!(aborted(true, None), 0);
-    assert_eq!(aborted(false, Some(MemoryLog::new())), 0);
 }
 
 #[test]

@@ -37,6 +37,12 @@ rde_core::codes! {
     /// Parquet needs a file.
     PARQUET_NEEDS_FILE = "RDE0533", "parquet cannot be read from a pipe",
         "A Parquet file is read from its end, so it cannot come from standard input or a FIFO. Write it to a file first.";
+    /// A compression that this build does not know.
+    PARQUET_CODEC = "RDE0534", "parquet compression cannot be read",
+        "A column of a Parquet file is compressed with a codec that this build does not have, for example brotli. The file is sound. Write it again with zstd, snappy, gzip, lz4 or none.";
+    /// A column type that cannot be read.
+    PARQUET_TYPE = "RDE0535", "parquet type cannot be read",
+        "A column that the pipeline reads has a Parquet type whose values would change: an INTERVAL has months, days and milliseconds, and its months would be lost. Do not read the column, or write the file again with a number or a text instead.";
     /// Files of one source have other columns.
     CSV_COLUMNS = "RDE0550", "columns differ between csv files",
         "Files of one source are matched by column name: each must have the columns of the first file, or of `schema`, in any order. A missing or additional column is an error. Read files of another shape with a source of their own, or list all columns under `schema`.";

@@ -40,6 +40,19 @@ const NAMED_MAX: usize = 10;
 #[derive(Debug)]
 pub struct CsvSource;
 
+/// What the reference says beside the fields.
+const NOTES: &str = concat!(
+    "Types are inferred from the first 20,480 rows of each of the first 16 files: int64, float64, boolean, date, \
+timestamp(us), timestamp(us, UTC) when a zone is written, else utf8. Files of one source are matched by column \
+name; a missing or additional column is an error. A value that does not fit its column later is a failed row, \
+never a silent null; columns that nobody reads are not checked. A file that changes between the start of a run and \
+the end of its rows fails the run. Standard input and FIFOs are read only by `rde run`; `validate` and `graph` \
+know their columns only from `schema`. Large plain files are divided between lanes when `parallelism` is above 1. An empty \
+line is passed over, except in a file of one column, where it is an empty value.\n\nWhat is inferred where DuckDB infers \
+something else:\n\n",
+    include_str!("INFERENCE.md")
+);
+
 impl OperatorSpec for CsvSource {
     fn name(&self) -> &'static str {
         "csv"
@@ -52,12 +65,7 @@ impl OperatorSpec for CsvSource {
     fn reference(&self) -> Reference {
         Reference::of::<CsvSourceConfig>(
             "Reads CSV files, folders of them, a FIFO or standard input.",
-            "Types are inferred from the first 20,480 rows of each of the first 16 files: int64, float64, boolean, date, \
-             timestamp(us), timestamp(us, UTC) when a zone is written, else utf8. Files of one source are matched by column \
-             name; a missing or additional column is an error. A value that does not fit its column later is a failed row, \
-             never a silent null; columns that nobody reads are not checked. A file that changes between the start of a run and \
-             the end of its rows fails the run. Standard input and FIFOs are read only by `rde run`; `validate` and `graph` \
-             know their columns only from `schema`. Large plain files are divided between lanes when `parallelism` is above 1. An empty line is passed over, except in a file of one column, where it is an empty value.",
+            NOTES,
             "csv: { path: data/flights.csv, null_values: [\"NA\", \"\"] }",
         )
     }

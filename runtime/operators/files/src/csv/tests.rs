@@ -398,5 +398,6 @@ fn the_reference_example_parses_and_binds_to_its_fields() {
     let reference = CsvSource.reference();
     assert_eq!(reference.schema["additionalProperties"], json!(false));
     assert!(reference.schema["properties"].get("null_values").is_some());
+    assert!(reference.notes.contains("| hexadecimal numbers: `0x10` | bigint | utf8 | |"), "inference has its table");
     assert!(context(Path::new("."), 1, 1).settings.batch_rows_max > 0);
 }

@@ -6,6 +6,7 @@
 use std::fmt::Write;
 
 use arrow::array::{Array, AsArray, StringArray};
+use arrow::buffer::NullBuffer;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
@@ -13,7 +14,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 /// Options of Arrow's formatter: errors are returned, not printed into the output.
-const OPTIONS: FormatOptions<'static> = FormatOptions::new().with_display_error(false);
+pub(super) const OPTIONS: FormatOptions<'static> = FormatOptions::new().with_display_error(false);
+
+/// What is wrong with a value that Arrow cannot show.
+pub(super) const NO_TEXT_FORM: &str = "a value has no text form";
 
 /// The values of one column.
 pub(crate) enum Cells<'a> {
@@ -21,8 +25,8 @@ pub(crate) enum Cells<'a> {
     Text(&'a StringArray),
     /// Bytes, through a function since there are four kinds of arrays.
     Binary(&'a dyn Array, fn(&dyn Array, usize) -> &[u8]),
-    /// Whatever Arrow can show.
-    Other(&'a dyn Array, ArrayFormatter<'a>),
+    /// Whatever Arrow can show, and what of it is null: columns of nulls alone and dictionaries have no bits that say so.
+    Other(ArrayFormatter<'a>, Option<NullBuffer>),
 }
 
 impl<'a> Cells<'a> {
@@ -32,7 +36,7 @@ impl<'a> Cells<'a> {
             DataType::Utf8 => Cells::Text(array.as_string::<i32>()),
             other => match bytes_of(other) {
                 Some(bytes) => Cells::Binary(array, bytes),
-                None => Cells::Other(array, ArrayFormatter::try_new(array, &OPTIONS)?),
+                None => Cells::Other(ArrayFormatter::try_new(array, &OPTIONS)?, array.logical_nulls()),
             },
         })
     }
@@ -42,7 +46,7 @@ impl<'a> Cells<'a> {
         match self {
             Cells::Text(array) => array.is_null(row),
             Cells::Binary(array, _) => array.is_null(row),
-            Cells::Other(array, _) => array.is_null(row),
+            Cells::Other(_, nulls) => nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)),
         }
     }
 
@@ -51,12 +55,12 @@ impl<'a> Cells<'a> {
         match self {
             Cells::Text(array) => text.push_str(array.value(row)),
             Cells::Binary(array, bytes) => STANDARD.encode_string(bytes(*array, row), text),
-            Cells::Other(_, formatter) => {
+            Cells::Other(formatter, _) => {
                 let start = text.len();
                 let written = write!(text, "{}", formatter.value(row));
                 if written.is_err() {
                     text.truncate(start);
-                    return Err(ArrowError::CastError("a value has no text form".to_owned()));
+                    return Err(ArrowError::CastError(NO_TEXT_FORM.to_owned()));
                 }
             }
         }

@@ -3,21 +3,23 @@
 //! Binary is base64, a decimal a string of its digits (a JSON number is read as a float by most), NaN and the infinities
 //! are the strings `NaN`, `Infinity`, `-Infinity`, since JSON has no numbers for them and null would lose them.
 
+use std::fmt::Write as _;
 use std::io::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{Array, AsArray, PrimitiveArray};
 use arrow::array::{ArrowPrimitiveType, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef, Float16Type, Float32Type, Float64Type};
 use arrow::error::ArrowError;
-use arrow::util::display::{ArrayFormatter, FormatOptions};
+use arrow::util::display::ArrayFormatter;
 use arrow_json::writer::{LineDelimited, NullableEncoder, WriterBuilder};
 use arrow_json::{Encoder as JsonValue, EncoderFactory, EncoderOptions};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::EncodeError;
-use super::cells::bytes_of;
+use super::cells::{NO_TEXT_FORM, OPTIONS, bytes_of};
 use super::text::{TextBuffer, TextRows};
 
 /// Rows as JSON lines.
@@ -25,12 +27,19 @@ pub(super) struct JsonRows;
 
 impl TextRows for JsonRows {
     fn write<W: Write>(&mut self, batch: &RecordBatch, text: &mut TextBuffer<W>) -> Result<(), EncodeError> {
+        let start = text.waiting.len();
+        let lossless = Arc::new(Lossless::default());
         let mut writer = WriterBuilder::new()
             .with_explicit_nulls(true)
-            .with_encoder_factory(Arc::new(Lossless))
+            .with_encoder_factory(lossless.clone())
             .build::<_, LineDelimited>(&mut text.waiting);
         writer.write(batch)?;
         writer.finish()?;
+        if lossless.unshown.load(Ordering::Relaxed) {
+            // Nothing of the batch may leave: its text is no JSON.
+            text.waiting.truncate(start);
+            return Err(EncodeError::Format(NO_TEXT_FORM.to_owned()));
+        }
         text.settle()
     }
 }
@@ -58,9 +67,12 @@ pub(super) fn holds(data_type: &DataType) -> bool {
     }
 }
 
-/// Replaces the encoders that would lose something.
-#[derive(Debug)]
-struct Lossless;
+/// Replaces the encoders that would lose something, or print an error as if it was a value.
+#[derive(Debug, Default)]
+struct Lossless {
+    /// A value has no text form. The encoder of a value cannot fail, so it leaves word here.
+    unshown: Arc<AtomicBool>,
+}
 
 impl EncoderFactory for Lossless {
     fn make_default_encoder<'a>(
@@ -74,14 +86,22 @@ impl EncoderFactory for Lossless {
             DataType::Float32 => Box::new(Floats::<Float32Type>(array.as_primitive())),
             DataType::Float64 => Box::new(Floats::<Float64Type>(array.as_primitive())),
             DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => {
-                Box::new(Quoted(ArrayFormatter::try_new(array, &FormatOptions::new())?))
+                self.quoted(array)?
             }
+            other if other.is_temporal() => self.quoted(array)?,
             other => match bytes_of(other) {
                 Some(bytes) => Box::new(Base64 { array, bytes }),
                 None => return Ok(None),
             },
         };
         Ok(Some(NullableEncoder::new(encoder, array.nulls().cloned())))
+    }
+}
+
+impl Lossless {
+    fn quoted<'a>(&self, array: &'a dyn Array) -> Result<Box<dyn JsonValue + 'a>, ArrowError> {
+        let formatter = ArrayFormatter::try_new(array, &OPTIONS)?;
+        Ok(Box::new(Quoted { formatter, text: String::new(), unshown: self.unshown.clone() }))
     }
 }
 
@@ -97,11 +117,20 @@ impl JsonValue for Base64<'_> {
     }
 }
 
-struct Quoted<'a>(ArrayFormatter<'a>);
+/// Values whose text needs no escapes: decimals, dates and times.
+struct Quoted<'a> {
+    formatter: ArrayFormatter<'a>,
+    text: String,
+    unshown: Arc<AtomicBool>,
+}
 
 impl JsonValue for Quoted<'_> {
     fn encode(&mut self, row: usize, out: &mut Vec<u8>) {
-        push_quoted(out, &self.0.value(row).to_string());
+        self.text.clear();
+        if write!(self.text, "{}", self.formatter.value(row)).is_err() {
+            self.unshown.store(true, Ordering::Relaxed);
+        }
+        push_quoted(out, &self.text);
     }
 }
 

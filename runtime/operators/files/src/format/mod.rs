@@ -9,6 +9,7 @@ mod csv;
 mod json;
 mod parquet;
 mod parquet_by_column;
+mod parquet_stored;
 mod row_bytes;
 mod table;
 mod text;

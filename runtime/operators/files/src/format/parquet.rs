@@ -14,6 +14,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 
 use super::parquet_by_column::ByColumnEncoder;
+use super::parquet_stored::{StoredEncoder, stored_schema};
 use super::{Begin, EncodeError, Encoder};
 
 /// Encoded bytes at which a row group ends.
@@ -41,6 +42,19 @@ pub(super) fn begin<W: Write + Send + 'static>(
     begin: Begin,
 ) -> Result<Box<dyn Encoder<W>>, EncodeError> {
     let properties = properties(compression);
+    if let Some(stored) = stored_schema(&schema) {
+        let inner = begin_as_it_is(out, stored.clone(), properties, begin)?;
+        return Ok(Box::new(StoredEncoder { inner, schema: stored }));
+    }
+    begin_as_it_is(out, schema, properties, begin)
+}
+
+fn begin_as_it_is<W: Write + Send + 'static>(
+    out: W,
+    schema: SchemaRef,
+    properties: WriterProperties,
+    begin: Begin,
+) -> Result<Box<dyn Encoder<W>>, EncodeError> {
     if begin.one_of_many || schema.flattened_fields().len() > OPEN_COLUMNS_MAX {
         return Ok(Box::new(ByColumnEncoder::new(out, schema, properties)?));
     }

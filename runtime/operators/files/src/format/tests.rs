@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float64Array, Int64Array,
-    ListArray, RecordBatch, StringArray, StringViewArray, StructArray, TimestampMicrosecondArray,
+    ArrayRef, BinaryArray, BooleanArray, Date32Array, Date64Array, Decimal128Array, DictionaryArray, Float64Array,
+    Int64Array, ListArray, NullArray, RecordBatch, StringArray, StringViewArray, StructArray, Time32SecondArray,
+    Time64MicrosecondArray, TimestampMicrosecondArray, TimestampSecondArray,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Int64Type, Schema};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 
 use super::{Begin, CsvFormat, FileFormat, row_bytes};
 
@@ -67,6 +68,45 @@ fn json_loses_nothing() {
 }
 
 #[test]
+fn a_value_without_a_text_form_is_an_error_in_every_text_format() {
+    let dates: ArrayRef = Arc::new(Date32Array::from(vec![Some(15_706), Some(i32::MAX)]));
+    let list = ListArray::new(
+        Arc::new(Field::new("item", DataType::Date32, true)),
+        arrow::buffer::OffsetBuffer::from_lengths([1, 1]),
+        dates.clone(),
+        None,
+    );
+    let nested: ArrayRef = Arc::new(StructArray::from(column("d", dates.clone())));
+    let stamps: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![i64::MAX, 0]).with_timezone("UTC"));
+    let times: ArrayRef = Arc::new(Time64MicrosecondArray::from(vec![86_400_000_000, 0]));
+    let many = [dates, Arc::new(list), nested, stamps, times];
+    for batch in many.into_iter().map(|array| column("x", array)) {
+        for format in [FileFormat::Json, csv(), FileFormat::Table] {
+            if !format.refuses(batch.schema_ref()).is_empty() {
+                continue;
+            }
+            let mut encoder = format.begin(Vec::new(), batch.schema_ref(), Begin::default()).expect("the schema fits");
+            let error = encoder.write(&batch).expect_err("a value cannot be shown");
+            assert!(format!("{error:?}").contains("no text form"), "{format:?}: {error:?}");
+            let left = String::from_utf8(encoder.finish().expect("memory does not fail")).expect("text");
+            assert!(!left.contains("ERROR") && !matches!(format, FileFormat::Json) || left.is_empty(), "{left}");
+        }
+    }
+}
+
+#[test]
+fn a_column_of_nulls_alone_and_nulls_of_a_dictionary_are_nulls_in_text() {
+    let na = FileFormat::Csv(CsvFormat { header: false, delimiter: b',', null_value: "NA".to_owned() });
+    let keys = arrow::array::Int32Array::from(vec![0, 1]);
+    let values: ArrayRef = Arc::new(StringArray::from(vec![None, Some("a")]));
+    let dictionary: ArrayRef = Arc::new(DictionaryArray::<Int32Type>::new(keys, values));
+    let nulls: ArrayRef = Arc::new(NullArray::new(2));
+    let batch = RecordBatch::try_from_iter_with_nullable([("n", nulls, true), ("d", dictionary, true)]).expect("two");
+    assert_eq!(text(&na, std::slice::from_ref(&batch)), "NA,NA\nNA,a\n");
+    assert_eq!(text(&FileFormat::Table, &[batch]), "n     d\n----  ----\nnull  null\nnull  a\n");
+}
+
+#[test]
 fn csv_keeps_nulls_empty_texts_and_rows_apart() {
     let texts = StringArray::from(vec![Some(""), None, Some("NA"), Some("a b")]);
     assert_eq!(text(&csv(), &[column("s", Arc::new(texts.clone()))]), "s\n\"\"\n\"\"\nNA\na b\n");
@@ -110,6 +150,52 @@ fn parquet_reads_back_as_written() {
     let rows: Vec<RecordBatch> = reader.build().expect("it opens").collect::<Result<_, _>>().expect("it reads");
     let expected = arrow::compute::concat_batches(&batch.schema(), [&batch, &batch]).expect("one schema");
     assert_eq!(format!("{:?}", rows[0].columns()), format!("{:?}", expected.columns()));
+}
+
+#[test]
+fn parquet_has_dates_and_times_for_what_it_has_no_type() {
+    let format = FileFormat::Parquet(parquet::basic::Compression::UNCOMPRESSED);
+    let days: ArrayRef = Arc::new(Date64Array::from(vec![Some(86_400_000 * 15_706), Some(-86_400_000), None]));
+    let list: ArrayRef = Arc::new(ListArray::new(
+        Arc::new(Field::new("item", DataType::Date64, true)),
+        arrow::buffer::OffsetBuffer::from_lengths([1, 2, 0]),
+        days.clone(),
+        None,
+    ));
+    let stamps = TimestampSecondArray::from(vec![Some(1_700_000_000), Some(-1), None]).with_timezone("UTC");
+    let times: ArrayRef = Arc::new(Time32SecondArray::from(vec![Some(86_399), Some(0), None]));
+    let columns = [("d", days.clone()), ("l", list), ("t", Arc::new(stamps) as ArrayRef), ("o", times)];
+    let batch = RecordBatch::try_from_iter_with_nullable(columns.map(|(name, array)| (name, array, true)));
+    let batch = batch.expect("columns of three rows");
+    for one_of_many in [false, true] {
+        let begin = Begin { continued: false, one_of_many };
+        let mut encoder = format.begin(Vec::new(), batch.schema_ref(), begin).expect("the schema fits");
+        encoder.write(&batch).expect("every value fits");
+        let bytes = bytes::Bytes::from(encoder.finish().expect("memory does not fail"));
+        let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, options).expect("a parquet file");
+        let types: Vec<String> =
+            reader.schema().fields().iter().map(|field| crate::type_name(field.data_type())).collect();
+        assert_eq!(types, ["date", "list<date>", "timestamp(ms, UTC)", "time32(ms)"]);
+        let rows = reader.build().expect("it opens").next().expect("one batch").expect("it reads");
+        let shown = text(&FileFormat::Json, &[rows]);
+        let first = r#"{"d":"2013-01-01","l":["2013-01-01"],"t":"2023-11-14T22:13:20Z","o":"23:59:59"}"#;
+        assert_eq!(shown.lines().next(), Some(first));
+        assert_eq!(shown.lines().last(), Some(r#"{"d":null,"l":[],"t":null,"o":null}"#));
+    }
+}
+
+#[test]
+fn parquet_refuses_a_date64_that_is_no_whole_day_and_seconds_that_are_too_many() {
+    let format = FileFormat::Parquet(parquet::basic::Compression::UNCOMPRESSED);
+    let days: ArrayRef = Arc::new(Date64Array::from(vec![86_400_001]));
+    let seconds: ArrayRef = Arc::new(TimestampSecondArray::from(vec![i64::MAX]));
+    for (array, word) in [(days, "no whole day"), (seconds, "verflow")] {
+        let batch = column("x", array);
+        let mut encoder = format.begin(Vec::new(), batch.schema_ref(), Begin::default()).expect("the schema fits");
+        let error = encoder.write(&batch).expect_err("the value would change");
+        assert!(format!("{error:?}").contains(word), "{error:?}");
+    }
 }
 
 #[test]

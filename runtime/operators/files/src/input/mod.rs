@@ -4,6 +4,7 @@
 //! fails the run by name.
 //! Not here: what the bytes mean (`csv`, `parquet`).
 
+mod gzip;
 mod list;
 mod pipe;
 mod progress;

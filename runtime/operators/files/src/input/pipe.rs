@@ -13,10 +13,10 @@ use std::task::Poll;
 use std::time::Duration;
 
 use event_listener::Event;
-use flate2::read::MultiGzDecoder;
 use futures::future::select;
 use rde_core::{Error, Result, Runtime};
 
+use super::gzip::GzipReader;
 use super::{Codec, InputFile, InputKind, input_error};
 use crate::codes;
 
@@ -149,7 +149,7 @@ fn open(input: &InputFile) -> io::Result<Box<dyn Read>> {
     };
     Ok(match input.codec {
         Codec::Plain => bytes,
-        Codec::Gzip => Box::new(MultiGzDecoder::new(bytes)),
+        Codec::Gzip => Box::new(GzipReader::new(io::BufReader::new(bytes))),
         Codec::Zstd => Box::new(zstd::stream::read::Decoder::new(bytes)?),
     })
 }

@@ -9,9 +9,9 @@ use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
-use flate2::read::MultiGzDecoder;
 use rde_core::{Error, Result};
 
+use super::gzip::GzipReader;
 use super::{Codec, InputFile, input_error};
 use crate::codes;
 
@@ -27,7 +27,7 @@ pub(crate) struct FileReader {
 
 enum Bytes {
     Range { file: File, next: u64, end: u64 },
-    Gzip(MultiGzDecoder<io::BufReader<File>>),
+    Gzip(GzipReader<io::BufReader<File>>),
     Zstd(zstd::stream::read::Decoder<'static, io::BufReader<File>>),
 }
 
@@ -40,7 +40,7 @@ impl FileReader {
             Codec::Plain => Bytes::Range { file: opened, next: start, end },
             // An empty file is an empty table, however it is named.
             _ if file.bytes() == 0 => Bytes::Range { file: opened, next: 0, end: 0 },
-            Codec::Gzip => Bytes::Gzip(MultiGzDecoder::new(buffered(opened))),
+            Codec::Gzip => Bytes::Gzip(GzipReader::new(buffered(opened))),
             Codec::Zstd => {
                 let decoder = zstd::stream::read::Decoder::with_buffer(buffered(opened));
                 Bytes::Zstd(decoder.map_err(|error| input_error(&file.shown, error))?)

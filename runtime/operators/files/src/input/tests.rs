@@ -1,9 +1,13 @@
 //! Which files a path means, and what footprints say of them.
 
 use std::fs;
+use std::io::{BufReader, Read, Write};
 
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use rde_core::PathPattern;
 
+use super::gzip::GzipReader;
 use super::{footprint, resolve, url_scheme};
 
 #[test]
@@ -44,4 +48,25 @@ fn only_urls_have_schemes() {
     assert_eq!(url_scheme("data/a.csv"), None);
     assert_eq!(url_scheme("://x"), None);
     assert_eq!(url_scheme("a b://x"), None);
+}
+
+#[test]
+fn gzip_members_follow_each_other_and_zeros_behind_the_last_are_padding() {
+    let member = |text: &str| {
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());
+        encoder.write_all(text.as_bytes()).expect("memory can be written");
+        encoder.finish().expect("memory can be written")
+    };
+    let read = |bytes: &[u8]| {
+        let mut text = String::new();
+        // Buffers of a few bytes, so that members and zeros begin in the middle of one.
+        GzipReader::new(BufReader::with_capacity(7, bytes)).read_to_string(&mut text).map(|_| text)
+    };
+    let (first, second, zeros) = (member("one,"), member("two"), [0; 600]);
+    assert_eq!(read(&[&first[..], &second].concat()).expect("two members"), "one,two");
+    assert_eq!(read(&[&first[..], &second, &zeros].concat()).expect("padded"), "one,two");
+    assert_eq!(read(&[&first[..], &zeros[..1]].concat()).expect("padded by one"), "one,");
+    for bad in [&zeros[..20], &[&first[..], b"junk behind it"].concat(), &first[..first.len() - 1], b""] {
+        assert!(read(bad).is_err(), "{bad:?}");
+    }
 }

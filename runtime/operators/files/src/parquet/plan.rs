@@ -7,9 +7,10 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use futures::future::BoxFuture;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+use parquet::basic::Compression;
 use rde_core::{
     Balance, Columns, Error, Faults, Fields, Footprint, InputShape, Inputs, Kind, Lanes, OpenContext, Operator,
     OperatorSpec, OutputShape, Place, Plan, Probe, Reference, Result, Settings, Shape, Source, Split, SplitId, Traits,
@@ -74,6 +75,7 @@ impl OperatorSpec for ParquetSource {
             given,
             files: Vec::new(),
             wanted: Wanted::all(),
+            asked: false,
         }))
     }
 }
@@ -88,6 +90,8 @@ struct ParquetPlan {
     schema: Option<SchemaRef>,
     files: Vec<ParquetFile>,
     wanted: Wanted,
+    /// Whether it is known what is wanted.
+    asked: bool,
 }
 
 impl ParquetPlan {
@@ -121,6 +125,25 @@ impl ParquetPlan {
         let Columns::Named(names) = &self.wanted.columns else { return schema.clone() };
         let fields: Vec<_> = schema.fields().iter().filter(|field| names.contains(field.name())).cloned().collect();
         Arc::new(Schema::new(fields))
+    }
+
+    /// Refuses the columns somebody reads whose values would change; those that nobody reads do no harm.
+    fn type_faults(&self) -> Vec<Error> {
+        let Some(schema) = self.schema.as_ref().filter(|_| self.asked) else { return Vec::new() };
+        let mut read: BTreeSet<String> =
+            self.output(schema).fields().iter().map(|field| field.name().clone()).collect();
+        if let Some(predicate) = &self.wanted.predicate {
+            predicate.columns(&mut read);
+        }
+        let bad = schema.fields().iter().filter(|field| read.contains(field.name()) && changes(field.data_type()));
+        let fault = |field: &Arc<Field>| {
+            let message = format!("column `{}` holds Parquet's INTERVAL, whose months would be lost", field.name());
+            Error::config(&codes::PARQUET_TYPE, message)
+                .help("name the columns you need in a `sql` transform, without this one, or write the file again with a number or text")
+                .at(Place::field("/path"))
+                .in_operator(&self.id)
+        };
+        bad.map(fault).collect()
     }
 
     fn open_lanes(self, ctx: &OpenContext) -> Vec<Box<dyn Source>> {
@@ -158,6 +181,7 @@ impl Plan for ParquetPlan {
     }
 
     fn bind(&mut self, _inputs: &[InputShape]) -> Result<Vec<OutputShape>, Faults> {
+        Faults::check(self.type_faults())?;
         let shape = match &self.schema {
             Some(schema) => Shape::Known(self.output(schema)),
             None => Shape::Unknown("the files were not looked at".to_owned()),
@@ -172,6 +196,7 @@ impl Plan for ParquetPlan {
     fn wanted(&mut self, by_output: &[Wanted]) -> Vec<Wanted> {
         if let Some(wanted) = by_output.first() {
             self.wanted = wanted.clone();
+            self.asked = true;
         }
         Vec::new()
     }
@@ -195,6 +220,7 @@ fn footer(input: InputFile) -> Result<ParquetFile> {
             .help("the file is cut off, damaged or no parquet file; write it again, or leave it out of `path`")
             .caused_by(error)
     })?;
+    check_codecs(&input, &metadata)?;
     let fields =
         metadata.schema().fields().iter().map(|field| field.as_ref().clone().with_metadata(Default::default()));
     let schema: SchemaRef = Arc::new(Schema::new(fields.collect::<Vec<Field>>()));
@@ -206,6 +232,45 @@ fn footer(input: InputFile) -> Result<ParquetFile> {
         );
     }
     Ok(ParquetFile { input: Arc::new(input), schema, metadata })
+}
+
+/// Refuses a file with pages that this build cannot decompress: its footer tells, and reading would call it damaged.
+fn check_codecs(input: &InputFile, metadata: &ArrowReaderMetadata) -> Result<()> {
+    let unknown = |codec: &Compression| {
+        !matches!(
+            codec,
+            Compression::UNCOMPRESSED
+                | Compression::SNAPPY
+                | Compression::GZIP(_)
+                | Compression::ZSTD(_)
+                | Compression::LZ4
+                | Compression::LZ4_RAW
+        )
+    };
+    let mut columns = metadata.metadata().row_groups().iter().flat_map(|row_group| row_group.columns());
+    let Some(column) = columns.find(|column| unknown(&column.compression())) else { return Ok(()) };
+    let codec = column.compression().to_string();
+    let codec = codec.split('(').next().unwrap_or_default().to_lowercase();
+    let (name, shown) = (column.column_path().string(), &input.shown);
+    let message = format!("`{shown}`: column `{name}` is compressed with {codec}, which this build cannot read");
+    Err(Error::config(&codes::PARQUET_CODEC, message)
+        .help("write the file again with zstd, snappy, gzip or none, or leave it out of `path`")
+        .at(Place::field("/path")))
+}
+
+/// Returns whether values of a type would change when they are read.
+fn changes(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Interval(_) => true,
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::ListView(item)
+        | DataType::LargeListView(item)
+        | DataType::Map(item, _) => changes(item.data_type()),
+        DataType::Struct(fields) => fields.iter().any(|field| changes(field.data_type())),
+        _ => false,
+    }
 }
 
 fn check_columns(expected: &SchemaRef, file: &ParquetFile, from: &str) -> Result<()> {

@@ -4,7 +4,11 @@ use std::fs::{self, File};
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow::array::{
+    Array, ArrayRef, Float64Array, Int64Array, IntervalDayTimeArray, ListArray, RecordBatch, StringArray,
+};
+use arrow::buffer::OffsetBuffer;
+use arrow::datatypes::{Field, IntervalDayTime};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
 use rde_core::{Columns, Comparison, Predicate, Scalar, Wanted};
@@ -186,4 +190,33 @@ fn pipes_are_refused_before_the_run() {
     let folder = folder();
     let errors = SourceTest::new(folder.path()).run(&ParquetSource, json!({ "path": "-" })).expect_err("no file");
     assert_eq!(errors[0].code(), "RDE0533");
+}
+
+/// Scenario: a file with an INTERVAL, read whole, read without that column, and read for a predicate on it.
+/// Guarantees: nobody reads an interval without its months, and nobody is kept from reading the columns beside it.
+#[test]
+fn an_interval_is_refused_where_it_is_read() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let spans = IntervalDayTimeArray::from(vec![IntervalDayTime::new(1, 2)]);
+    let list = ListArray::new(
+        Arc::new(Field::new("item", spans.data_type().clone(), true)),
+        OffsetBuffer::from_lengths([1]),
+        Arc::new(spans.clone()),
+        None,
+    );
+    let columns: Vec<(&str, ArrayRef)> =
+        vec![("n", Arc::new(Int64Array::from(vec![7]))), ("i", Arc::new(spans)), ("l", Arc::new(list))];
+    write(&folder.path().join("a.parquet"), &RecordBatch::try_from_iter(columns).expect("columns of one row"));
+    let run = |wanted| {
+        let test = SourceTest { wanted, ..SourceTest::new(folder.path()) };
+        test.run(&ParquetSource, json!({ "path": "a.parquet" }))
+    };
+    let named = || Columns::Named(["n".to_owned()].into());
+    assert_eq!(run(Wanted { columns: named(), predicate: None }).expect("it is not read").rows(), 1);
+    let errors = run(Wanted::all()).expect_err("its months would be lost");
+    let found: Vec<_> = errors.iter().map(|error| (error.code(), error.operator())).collect();
+    assert_eq!(found, [("RDE0535", Some("op")); 2]);
+    assert!(errors[0].message().contains("column `i`") && errors[0].help_text().is_some(), "{errors:?}");
+    let errors = run(Wanted { columns: named(), predicate: Some(Predicate::IsNull("i".to_owned())) });
+    assert_eq!(errors.expect_err("the predicate reads it").len(), 1);
 }

@@ -1,7 +1,9 @@
 //! One lane of a file sink: takes batches, keeps files open under hidden names, closes them for `prepare`.
 //!
-//! Write step of the batch path. Files roll at `file_size_target`, at a change of schema, and when a lane that divides by
-//! column values has more than [`OPEN_FILES_MAX`] folders at hand.
+//! Write step of the batch path. Files roll at `file_size_target` and at a change of schema. When a lane that divides by
+//! column values has more than [`OPEN_FILES_MAX`] folders at hand, rows of the others wait (`parked.rs`) until memory is short;
+//! then a folder with many of them takes the place of the one that was not used for longest, and the others get a file of
+//! what there is.
 //! Invariant: what the lane holds in memory stays below its share of [`MEMORY_MAX`] between batches, and is charged to the
 //! operator's budget.
 //! Not here: how batches become bytes (`format`), when files become visible (`commit.rs`).
@@ -19,15 +21,16 @@ use rde_core::{
 };
 
 use super::disk::output_error;
-use super::partition::{Divider, FOLDER_NAME_MAX};
+use super::parked::Parked;
+use super::partition::{Divider, FOLDER_NAME_MAX, Part};
 use super::staged::StagedFile;
 use super::target::Target;
 use super::token::{StagedEntry, Token};
 use crate::codes;
 use crate::format::{Begin, EncodeError, Encoder, FileFormat, row_bytes};
 
-/// Files that all lanes of a sink keep open at a time; a lane closes its least recently used first. A process may often have
-/// 1,024 open.
+/// Files that all lanes of a sink keep open at a time; each lane has one more while it writes rows that waited. A process may
+/// often have 1,024 open.
 pub(crate) const OPEN_FILES_MAX: usize = 256;
 
 /// Bytes that all lanes of a sink may hold in encoders together, whatever the budget.
@@ -39,6 +42,9 @@ const SLICE_ROWS_MIN: usize = 64;
 /// A sink may hold this fraction of the pipeline's memory: sources wait while the budget is full, and a sink lets go only
 /// when more rows come.
 const BUDGET_SHARE: usize = 8;
+
+/// Rows that waited and take at least this fraction of a lane's memory keep their file open: more of the kind will come.
+const LARGE_SHARE: usize = 8;
 
 /// What a lane is told when it is opened.
 pub(crate) struct LaneOptions {
@@ -60,12 +66,14 @@ pub(crate) struct LaneWriter {
     schema: Option<SchemaRef>,
     divider: Option<Divider>,
     open: HashMap<Box<[u8]>, OpenFile>,
+    parked: Parked,
     closed: Vec<ClosedFile>,
     /// Hidden names of everything begun since the last `prepare`, whatever became of it.
     begun: Vec<String>,
     epoch: Epoch,
     next_number: u64,
     uses: u64,
+    /// Bytes of memory of the encoders.
     memory: usize,
     /// Bytes that files took and no output was told of yet.
     untold: u64,
@@ -105,6 +113,7 @@ impl LaneWriter {
             schema: None,
             divider: None,
             open: HashMap::new(),
+            parked: Parked::default(),
             closed: Vec::new(),
             begun: Vec::new(),
             epoch: Epoch(1),
@@ -138,13 +147,71 @@ impl LaneWriter {
     }
 
     fn take(&mut self, batch: &RecordBatch, out: &mut Output) -> Result<()> {
-        let Some(divider) = &self.divider else { return self.put(&[], "", batch) };
+        let Some(divider) = &self.divider else {
+            self.put(&[], "", batch)?;
+            return self.bound_memory();
+        };
         let divided = divider.divide(batch).map_err(|error| encode_error(error.into(), self.path()))?;
         for row in divided.refused {
             let message = format!("a value of `partition_by` makes a folder name of more than {FOLDER_NAME_MAX} bytes");
             out.reject(Rejected::new(codes::PARTITION_VALUE.id, message, Payload::Row(batch.clone(), row)));
         }
-        divided.parts.into_iter().try_for_each(|part| self.put(&part.key, &part.folder, &part.batch))
+        divided.parts.into_iter().try_for_each(|part| self.put_part(&part))?;
+        self.bound_memory()
+    }
+
+    /// Writes the rows of a folder, or lets them wait while there is no room for its file.
+    fn put_part(&mut self, part: &Part) -> Result<()> {
+        if !self.open.contains_key(&part.key) {
+            if self.open.len() >= self.open_max() {
+                let parked = self.parked.add(&part.key, &part.folder, &part.batch);
+                parked.map_err(|error| encode_error(error.into(), self.path()))?;
+            } else {
+                // What waits comes before what follows it.
+                if self.parked.contains(&part.key) {
+                    self.put_parked(&part.key)?;
+                }
+                self.put(&part.key, &part.folder, &part.batch)?;
+            }
+        } else {
+            self.put(&part.key, &part.folder, &part.batch)?;
+        }
+        if self.held() > self.memory_max { self.bound_memory() } else { Ok(()) }
+    }
+
+    fn put_parked(&mut self, key: &[u8]) -> Result<()> {
+        let taken = self.parked.take(key).map_err(|error| encode_error(error.into(), self.path()))?;
+        taken.map_or(Ok(()), |(folder, batch)| self.put(key, &folder, &batch))
+    }
+
+    /// Writes rows that waited, the most first, until those that are left take no more than so many bytes of memory.
+    fn put_largest_parked(&mut self, left: usize) -> Result<()> {
+        for (key, memory) in self.parked.by_memory() {
+            if self.parked.memory() <= left {
+                break;
+            }
+            if memory < self.memory_max / LARGE_SHARE {
+                self.put_parked(&key)?;
+                self.close(&key)?;
+                continue;
+            }
+            if self.open.len() >= self.open_max()
+                && let Some(oldest) = self.open.iter().min_by_key(|(_, file)| file.used).map(|(key, _)| key.clone())
+            {
+                self.close(&oldest)?;
+            }
+            self.put_parked(&key)?;
+        }
+        Ok(())
+    }
+
+    fn open_max(&self) -> usize {
+        (OPEN_FILES_MAX / self.options.lanes.max(1)).max(1)
+    }
+
+    /// Returns the bytes of memory of rows that are in no file yet.
+    fn held(&self) -> usize {
+        self.memory + self.parked.memory()
     }
 
     fn put(&mut self, key: &[u8], folder: &str, batch: &RecordBatch) -> Result<()> {
@@ -156,7 +223,7 @@ impl LaneWriter {
             self.put_rows(key, folder, &slice)?;
             done += rows;
         }
-        self.bound_memory()
+        Ok(())
     }
 
     /// Returns about how many rows of a batch the file of a folder takes until it is closed.
@@ -192,11 +259,6 @@ impl LaneWriter {
     }
 
     fn begin(&mut self, key: Box<[u8]>, folder: String, schema: &SchemaRef) -> Result<()> {
-        if self.open.len() >= (OPEN_FILES_MAX / self.options.lanes.max(1)).max(1)
-            && let Some(oldest) = self.open.iter().min_by_key(|(_, file)| file.used).map(|(key, _)| key.clone())
-        {
-            self.close(&oldest)?;
-        }
         let number = self.next_number;
         self.next_number += 1;
         let staged = in_folder(&folder, &self.target.names.staged(self.epoch, self.options.lane, number));
@@ -225,6 +287,10 @@ impl LaneWriter {
     }
 
     fn finish_all(&mut self) -> Result<()> {
+        for key in self.parked.in_order() {
+            self.put_parked(&key)?;
+            self.close(&key)?;
+        }
         let mut keys: Vec<(u64, Box<[u8]>)> = self.open.iter().map(|(key, file)| (file.number, key.clone())).collect();
         keys.sort();
         keys.iter().try_for_each(|(_, key)| self.close(key))?;
@@ -233,7 +299,10 @@ impl LaneWriter {
     }
 
     fn bound_memory(&mut self) -> Result<()> {
-        while self.memory > self.memory_max {
+        if self.held() > self.memory_max && self.parked.memory() >= self.memory {
+            self.put_largest_parked(self.parked.memory() / 2)?;
+        }
+        while self.held() > self.memory_max {
             let Some(largest) = self.open.values_mut().max_by_key(|file| file.memory) else { break };
             let path = self.target.path(&largest.staged);
             largest.encoder.drain().map_err(|error| encode_error(error, &path))?;
@@ -246,13 +315,17 @@ impl LaneWriter {
             self.memory -= largest.memory - left;
             largest.memory = left;
         }
+        if self.held() > self.memory_max {
+            self.put_largest_parked(0)?;
+        }
         self.recharge();
         Ok(())
     }
 
     fn recharge(&mut self) {
-        if self.charge.as_ref().map_or(0, Charge::bytes) != self.memory {
-            self.charge = (self.memory > 0).then(|| self.options.budget.charge(self.memory));
+        let held = self.held();
+        if self.charge.as_ref().map_or(0, Charge::bytes) != held {
+            self.charge = (held > 0).then(|| self.options.budget.charge(held));
         }
     }
 
@@ -284,6 +357,7 @@ impl LaneWriter {
 
     fn discard(&mut self) -> Result<()> {
         self.open.clear();
+        self.parked.clear();
         self.closed.clear();
         self.memory = 0;
         self.recharge();

@@ -10,6 +10,7 @@ mod disk;
 mod lane;
 mod lock;
 mod names;
+mod parked;
 mod partition;
 mod plan;
 mod staged;

@@ -12,8 +12,8 @@ use arrow::datatypes::SchemaRef;
 use futures::future::BoxFuture;
 use rde_core::{
     Balance, Committer, Error, Faults, Fields, Footprint, Incarnation, InputShape, Inputs, Kind, Lanes, OpenContext,
-    Operator, OperatorSpec, OutputShape, Place, Plan, Probe, Reference, Result, Shape, Sink, SinkWriter, Traits,
-    Wanted,
+    Operator, OperatorSpec, OutputShape, Place, Plan, Probe, Reference, Result, STDOUT, Shape, Sink, SinkWriter,
+    Traits, Wanted,
 };
 
 use super::commit::FileCommitter;
@@ -213,7 +213,7 @@ impl Plan for FileSinkPlan {
     fn footprint(&self) -> Footprint {
         let extension = self.format.extension();
         let writes = match &self.destination {
-            Destination::Stdout => Vec::new(),
+            Destination::Stdout => vec![PathBuf::from(STDOUT)],
             Destination::Folder(folder) => {
                 let names = Names::new("pipeline", &self.id, Incarnation(0), extension, None);
                 let (folder, example) = (self.base.join(folder), names.visible(rde_core::Epoch(1), 0, 0));

@@ -6,6 +6,7 @@
 
 mod pipe;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -13,7 +14,7 @@ use arrow::datatypes::SchemaRef;
 use futures::future::BoxFuture;
 use rde_core::{
     Balance, Commit, CommitPermit, Committer, Epoch, Faults, Fields, Footprint, InputShape, Inputs, Kind, Lanes,
-    Marker, OpenContext, Operator, OperatorSpec, Output, OutputShape, Plan, Prepared, Probe, Reference, Result,
+    Marker, OpenContext, Operator, OperatorSpec, Output, OutputShape, Plan, Prepared, Probe, Reference, Result, STDOUT,
     SchemaVersion, Shape, Sink, SinkWriter, Traits, Wanted, Written,
 };
 use schemars::JsonSchema;
@@ -115,7 +116,7 @@ impl Plan for StdoutPlan {
     }
 
     fn footprint(&self) -> Footprint {
-        Footprint::default()
+        Footprint { reads: Vec::new(), writes: vec![PathBuf::from(STDOUT)] }
     }
 
     fn open(self: Box<Self>, ctx: OpenContext) -> BoxFuture<'static, Result<Operator>> {
