@@ -205,6 +205,36 @@ fn secrets_are_never_shown() {
     assert!(!all.contains("hunter2"), "{all}");
 }
 
+/// Scenario: a secret that is part of a query's syntax, one that is an operator's id, and one that the query changes.
+/// Guarantees: no word of it is in any output, however short the word is.
+#[test]
+fn a_secret_is_not_shown_by_words_by_case_or_as_an_id() {
+    let temp = folder();
+    write(&temp.path().join("secret"), "ALPHA zq Bravo\n");
+    let pipeline = |id: &str, query: &str| {
+        let edges = format!("[rows, \"{id}\"]\n  - [\"{id}\", shown]");
+        let query = format!("transforms:\n  - id: \"{id}\"\n    sql: {{ query: \"{query}\" }}\nsinks:");
+        PIPELINE.replace("[rows, shown]", &edges).replace("sinks:", &query)
+    };
+    for (id, query, code) in [
+        ("query", "SELECT ${file:secret} FROM rows", 2),
+        ("${file:secret}", "SELECT a FROM rows", 2),
+        ("query", "SELECT CAST(concat(b, upper('${file:secret}')) AS INTEGER) AS n FROM rows", 1),
+        ("query", "SELECT CAST(concat(b, initcap('${file:secret}')) AS INTEGER) AS n FROM rows", 1),
+    ] {
+        write(&temp.path().join("shown.yaml"), pipeline(id, query));
+        for args in
+            [&["run", "shown.yaml", "--report", "report.json"][..], &["validate", "--format", "json", "shown.yaml"]]
+        {
+            let ran = run(temp.path(), args);
+            let expected = if args[0] == "run" || code == 2 { code } else { 0 };
+            let all = format!("{}{}{}", ran.stdout, ran.stderr, report(temp.path())).to_lowercase();
+            assert_eq!(ran.code, Some(expected), "{query}: {all}");
+            assert!(["alpha", "zq", "bravo"].iter().all(|word| !all.contains(word)), "{query}: {all}");
+        }
+    }
+}
+
 #[test]
 fn a_secret_never_becomes_the_name_of_a_column() {
     let temp = folder();
@@ -322,6 +352,33 @@ fn the_health_and_the_counters_are_served_while_it_runs() {
     assert!(metrics.contains("rde_source_rows_read_total{pipeline=\"waits\",operator=\"rows\"} 2"), "{metrics}");
     drop(waiting.fifo);
     assert_eq!(waiting.child.wait().expect("the run ends").code(), Some(0));
+}
+
+#[test]
+fn metrics_that_cannot_be_served_are_a_fault_with_a_code_and_a_report() {
+    let temp = folder();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+    let address = taken.local_addr().expect("it is bound").to_string();
+    for address in ["nonsense", &address] {
+        let ran = run(temp.path(), &["run", "shown.yaml", "--metrics", address, "--report", "report.json"]);
+        let named = format!("error[RDE0177]: --metrics: cannot serve metrics at `{address}`");
+        assert_eq!((ran.code, ran.stderr.contains(&named)), (Some(2), true), "{}", ran.stderr);
+        let report = report(temp.path());
+        assert_eq!((&report["status"], &report["error"]["code"]), (&"failed".into(), &"RDE0177".into()), "{report}");
+        std::fs::remove_file(temp.path().join("report.json")).expect("it was written");
+    }
+}
+
+#[test]
+fn a_log_filter_that_cannot_be_read_is_a_warning() {
+    let temp = folder();
+    let logged = |filter: &str| {
+        let mut command = rde();
+        let output = command.current_dir(temp.path()).args(["run", "shown.yaml"]).env("RDE_LOG", filter).output();
+        String::from_utf8_lossy(&output.expect("the binary starts").stderr).into_owned()
+    };
+    assert!(logged("rde=loud").contains("RDE_LOG cannot be read"), "{}", logged("rde=loud"));
+    assert!(!logged("rde=info").contains("RDE_LOG"));
 }
 
 fn get(address: &str, path: &str) -> String {

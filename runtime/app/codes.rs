@@ -27,4 +27,8 @@ rde_core::codes! {
     SECRET_COLUMN = "RDE0176", "secret in a column name",
         "A value from a secret file is part of a column's name, and names go into files, logs and reports. In SQL an expression without \
          an alias is named by its own text: give it one with `AS`.";
+    /// The address of `--metrics` cannot be served.
+    METRICS = "RDE0177", "metrics cannot be served",
+        "The address given with `--metrics` is none, or cannot be listened at: another process has the port, or the host is not this one. \
+         Give a free address such as 127.0.0.1:9090; port 0 takes any that is free, and the log says which.";
 }

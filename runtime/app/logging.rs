@@ -15,7 +15,12 @@ static SECRETS: RwLock<Option<Redactor>> = RwLock::new(None);
 
 /// Starts logging; `RDE_LOG` is a filter such as `info` or `rde_engine=debug,warn`.
 pub(crate) fn start(json: bool, color: bool) {
-    let filter = EnvFilter::try_from_env("RDE_LOG").unwrap_or_else(|_| EnvFilter::new("warn"));
+    let given = std::env::var_os("RDE_LOG").map(|_| EnvFilter::try_from_env("RDE_LOG"));
+    let (filter, unreadable) = match given {
+        Some(Ok(filter)) => (filter, None),
+        Some(Err(error)) => (EnvFilter::new("warn"), Some(error)),
+        None => (EnvFilter::new("warn"), None),
+    };
     let registry = tracing_subscriber::registry().with(filter);
     let started = if json {
         let layer = fmt::layer().json().flatten_event(true).with_span_list(false).with_current_span(true);
@@ -25,6 +30,10 @@ pub(crate) fn start(json: bool, color: bool) {
     };
     // A second start (tests of the library) keeps the first.
     drop(started);
+    if let Some(error) = unreadable {
+        let help = "write a level such as `info`, or targets with levels such as `rde_engine=debug,warn`";
+        tracing::warn!(%error, "RDE_LOG cannot be read, so warnings and errors are logged; {help}");
+    }
 }
 
 /// Hides the secrets of a pipeline from now on.

@@ -42,6 +42,11 @@ pub fn of_faults(pipeline: Option<&str>, faults: &[Diagnostic]) -> Value {
     of_no_run(pipeline, "failed", &json!(error))
 }
 
+/// Returns the report of a run that the command line kept from starting; the fault is redacted already.
+pub fn of_fault(pipeline: &str, fault: &rde_core::Error) -> Value {
+    of_no_run(Some(pipeline), "failed", &of_error(fault))
+}
+
 /// Returns the report of a run that a signal ended before anything was opened.
 pub fn of_nothing() -> Value {
     of_no_run(None, "drained", &Value::Null)

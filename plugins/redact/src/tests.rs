@@ -1,6 +1,6 @@
 //! Native tests of `redact`.
 
-use rde_sdk::testing::{Harness, Table, Value};
+use rde_sdk::testing::{Call, Harness, Table, Value};
 use serde_json::json;
 
 use super::*;
@@ -32,6 +32,14 @@ fn patterns_are_the_users_own() {
     let config = json!({ "columns": ["note"], "patterns": { "$n": "[0-9]+" } });
     let answer = Harness::<Redact>::new(config, &input).expect("it binds").run(&input).expect("it runs");
     assert_eq!(answer.rows.column("note"), [Value::from("order [$n] and [$n]"), Value::from("")]);
+}
+
+#[test]
+fn without_columns_everything_goes_on() {
+    let input = notes(&[Some("ada@example.org")]);
+    let answer = Harness::<Redact>::new(json!({ "columns": [] }), &input).expect("it binds").run(&input);
+    let answer = answer.expect("it runs");
+    assert_eq!((answer.calls, answer.rows), (vec![Call::Forward], input));
 }
 
 #[test]

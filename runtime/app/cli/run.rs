@@ -53,12 +53,7 @@ async fn run_on(args: &RunArgs, style: &Style, threads: &Threads) -> Exit {
     if let Some(address) = &args.metrics {
         match metrics::serve(address, pipeline.name(), control.clone()).await {
             Ok(bound) => tracing::info!(address = %bound, "serving metrics and health"),
-            Err(cause) => {
-                note(&format!(
-                    "error: cannot serve metrics at `{address}`: {cause}\n  help: give a free address such as 127.0.0.1:9090\n"
-                ));
-                return Exit::Usage;
-            }
+            Err(cause) => return not_served(args, address, &cause, &prepared, pipeline.name()),
         }
     }
     let progress = style.progress.then(|| Progress::start(pipeline.name(), control.clone()));
@@ -67,6 +62,16 @@ async fn run_on(args: &RunArgs, style: &Style, threads: &Threads) -> Exit {
     drop(progress);
     signals.abort();
     finish(&report, &prepared, args.report.as_deref())
+}
+
+/// The address of `--metrics` is not free, or none: as with any fault of the command line, nothing is opened.
+fn not_served(args: &RunArgs, address: &str, cause: &std::io::Error, prepared: &Prepared, pipeline: &str) -> Exit {
+    let message = format!("--metrics: cannot serve metrics at `{address}`: {cause}");
+    let fault = Error::config(&crate::codes::METRICS, message).help("give a free address such as 127.0.0.1:9090");
+    let fault = redacted(&fault, prepared);
+    error(&fault);
+    write_report(args.report.as_deref(), &report::of_fault(pipeline, &fault));
+    Exit::Usage
 }
 
 /// A signal came while the pipeline was looked at: nothing was opened, so there is nothing to commit.

@@ -118,6 +118,7 @@ pub fn finish(mut faults: Vec<Diagnostic>, redactor: &Redactor) -> Vec<Diagnosti
         fault.message = redactor.redact(&fault.message).into_owned();
         fault.label = fault.label.as_ref().map(|label| redactor.redact(label).into_owned());
         fault.help = fault.help.as_ref().map(|help| redactor.redact(help).into_owned());
+        fault.operator = fault.operator.as_ref().map(|operator| redactor.redact(operator).into_owned());
     }
     faults
 }

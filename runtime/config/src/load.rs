@@ -74,7 +74,7 @@ fn finish_load<'r>(
     mut tree: Option<Node>,
     complete: bool,
 ) -> Loaded<'r> {
-    let mut secrets = Vec::new();
+    let (mut secrets, mut around) = (Vec::new(), Vec::new());
     if let Some(tree) = &mut tree {
         for (source, number) in sources.0.iter().skip(1).zip(1..) {
             if complete && file.sets.len() >= number as usize {
@@ -89,7 +89,9 @@ fn finish_load<'r>(
     if let Some(read) = read {
         remainders = read.remainders;
         masks = read.secrets.iter().map(|secret| secret.span).collect();
-        secrets.extend(read.secrets.into_iter().map(|secret| secret.text));
+        for secret in read.secrets {
+            if secret.around { around.push(secret.text) } else { secrets.push(secret.text) }
+        }
         spec = Some(read.spec).filter(|_| complete);
         operators = read.operators;
         edges = read.edges;
@@ -106,7 +108,7 @@ fn finish_load<'r>(
     for (spec, fields) in remainders {
         faults.extend(remaining_faults(spec, &fields).iter().map(|error| places.locate(error)));
     }
-    Loaded { spec, faults, places, redactor: Redactor::new(secrets) }
+    Loaded { spec, faults, places, redactor: Redactor::new(&secrets, &around) }
 }
 
 /// Asks the definition of a broken operator about its good fields; what it says about others follows from their faults.

@@ -14,6 +14,10 @@ use crate::scalar::character_map;
 use crate::source::{Source, Sources, Span};
 use crate::tree::{Data, Node, Scalar};
 
+/// What to do about a fault that is not described.
+const SECRET_HELP: &str =
+    "check what the secret file holds; the same text written out, without secrets, is described in full";
+
 /// Where everything stands: the sources of a configuration and its tree.
 #[derive(Clone, Debug)]
 pub struct Places {
@@ -46,19 +50,25 @@ struct Found<'n> {
 }
 
 impl Places {
-    /// Makes the diagnostic of an error that an operator or the graph reports before a run.
+    /// Makes the diagnostic of an error that an operator or the graph reports before a run. A fault of a text that came from
+    /// a secret file says no more than what kind of fault it is: any part of the text may be secret, however short.
     pub fn locate(&self, error: &Error) -> Diagnostic {
-        let mut message = error.message().to_owned();
-        for cause in error.causes() {
-            message.push_str(": ");
-            message.push_str(&cause);
-        }
-        let mut report = Report::new(&self.sources);
         let pointer = error.place().map_or("", |place| place.pointer.as_str());
         let within = error.place().and_then(|place| place.within.clone());
-        let span = self.span_of(error.operator(), pointer, within);
+        let found = self.find(error.operator(), pointer);
+        let span = found.as_ref().map_or(Span::file_start(), |found| self.choose(found, within));
+        let secret = found.is_some_and(|found| matches!(&found.node.data, Data::Scalar(scalar) if scalar.secret));
+        let (message, help) = if secret {
+            (format!("{}: the value holds a secret, so nothing of it is shown", error.title()), Some(SECRET_HELP))
+        } else {
+            (
+                std::iter::once(error.message().to_owned()).chain(error.causes()).collect::<Vec<_>>().join(": "),
+                error.help_text(),
+            )
+        };
+        let mut report = Report::new(&self.sources);
         let fault = report.add_code(error.code(), span, message);
-        fault.help = error.help_text().map(str::to_owned);
+        fault.help = help.map(str::to_owned);
         fault.operator = error.operator().map(str::to_owned);
         fault.clone()
     }
@@ -69,8 +79,8 @@ impl Places {
         report.add(code, Span::file_start(), message).help(help).clone()
     }
 
-    /// Returns the place of a pointer: below an operator's kind key, or in the whole file.
-    fn span_of(&self, operator: Option<&str>, pointer: &str, within: Option<Range<usize>>) -> Span {
+    /// Finds what a pointer leads to: below an operator's kind key, or in the whole file.
+    fn find(&self, operator: Option<&str>, pointer: &str) -> Option<Found<'_>> {
         let place = operator.and_then(|id| self.operators.iter().find(|place| place.id == id));
         let absolute = match place {
             Some(place) if pointer.is_empty() => format!("{}/id", place.pointer),
@@ -80,7 +90,7 @@ impl Places {
             },
             None => self.edge_pointer(pointer),
         };
-        self.resolve(&absolute).map_or(Span::file_start(), |found| self.choose(&found, within))
+        self.resolve(&absolute)
     }
 
     fn choose(&self, found: &Found<'_>, characters: Option<Range<usize>>) -> Span {

@@ -1,7 +1,8 @@
 //! Which values are secret, and how they are kept out of every text.
 //!
 //! `app` passes whatever is shown through the [`Redactor`]: diagnostics, errors, the report, logs.
-//! Invariant: a secret of at least [`SECRET_CHARS_MIN`] characters never passes, in its own form or escaped.
+//! Invariant: a secret of at least [`SECRET_CHARS_MIN`] characters never passes, nor a line or word of it that is as long:
+//! in its own form or escaped, in upper or lower case.
 //! Not here: reading secret files.
 
 use std::borrow::Cow;
@@ -29,33 +30,39 @@ pub fn is_secret_name(name: &str) -> bool {
 /// Replaces the secrets of a configuration in any text.
 #[derive(Clone, Debug, Default)]
 pub struct Redactor {
-    /// Longest first, so that a secret within another leaves no remainder.
-    secrets: Arc<[String]>,
+    /// What is replaced, ASCII letters in lower case; longest first, so that a secret within another leaves no remainder.
+    masked: Arc<[String]>,
+    /// The same of whole secrets alone.
+    whole: Arc<[String]>,
 }
 
 impl Redactor {
-    pub(crate) fn new(texts: impl IntoIterator<Item = String>) -> Redactor {
-        let mut secrets: Vec<String> = texts.into_iter().flat_map(forms).collect();
-        secrets.retain(|secret| secret.chars().count() >= SECRET_CHARS_MIN);
-        secrets.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-        secrets.dedup();
-        Redactor { secrets: secrets.into() }
+    /// Makes one of secrets, and of texts in which one stands: of these no part is secret but the secret itself.
+    pub(crate) fn new(secrets: &[String], around: &[String]) -> Redactor {
+        let whole: Vec<String> = secrets.iter().chain(around).flat_map(|secret| forms(secret)).collect();
+        let pieces = secrets.iter().flat_map(|secret| pieces(secret)).flat_map(forms);
+        Redactor { masked: sorted(whole.iter().cloned().chain(pieces)), whole: sorted(whole) }
     }
 
     /// Returns whether there is anything to replace.
     pub fn is_empty(&self) -> bool {
-        self.secrets.is_empty()
+        self.masked.is_empty()
     }
 
     /// Replaces every secret in a text by `***`.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
         let mut shown = Cow::Borrowed(text);
-        for secret in self.secrets.iter() {
-            if shown.contains(secret.as_str()) {
-                shown = Cow::Owned(shown.replace(secret.as_str(), MASK));
+        for secret in self.masked.iter() {
+            if let Some(masked) = mask(&shown, secret) {
+                shown = Cow::Owned(masked);
             }
         }
         shown
+    }
+
+    /// Returns whether a whole secret, not just a word of one, stands in a text.
+    pub fn holds_secret(&self, text: &str) -> bool {
+        self.whole.iter().any(|secret| mask(text, secret).is_some())
     }
 
     /// Replaces every secret in the texts of a JSON value.
@@ -79,13 +86,16 @@ pub(crate) struct Secret {
     pub(crate) pointer: String,
     pub(crate) text: String,
     pub(crate) span: Span,
+    /// Whether a secret from a file is a part of the text, which the redactor knows by itself.
+    pub(crate) around: bool,
 }
 
 /// Notes every scalar of a secret value.
 pub(crate) fn note_all(node: &Node, pointer: &str, found: &mut Vec<Secret>) {
     match &node.data {
         Data::Scalar(scalar) => {
-            found.push(Secret { pointer: pointer.to_owned(), text: scalar.text.clone(), span: scalar.origin });
+            let (text, span, around) = (scalar.text.clone(), scalar.origin, scalar.secret);
+            found.push(Secret { pointer: pointer.to_owned(), text, span, around });
         }
         Data::List(items) => {
             for (number, item) in items.iter().enumerate() {
@@ -150,19 +160,46 @@ pub(crate) fn note_files(node: &Node, pointer: &str, found: &mut Vec<Secret>) {
     }
 }
 
-/// The forms in which a secret may be shown: as it is, escaped, its lines.
-fn forms(secret: String) -> Vec<String> {
-    const LINE_CHARS_MIN: usize = 8;
-    let escaped = Value::String(secret.clone()).to_string();
-    let debug = format!("{secret:?}");
-    let mut forms: Vec<String> =
-        [escaped, debug].iter().map(|form| form[1..form.len() - 1].to_owned()).filter(|form| *form != secret).collect();
-    if secret.contains('\n') {
-        let lines = secret.lines().map(str::trim).filter(|line| line.chars().count() >= LINE_CHARS_MIN);
-        forms.extend(lines.map(str::to_owned));
+/// Replaces a text, given with its ASCII letters in lower case, wherever it stands in whatever case.
+fn mask(text: &str, secret: &str) -> Option<String> {
+    // Only ASCII letters change, so every place is the same in both.
+    let lower = text.to_ascii_lowercase();
+    let (mut shown, mut done) = (String::new(), 0);
+    while let Some(at) = lower[done..].find(secret) {
+        shown.push_str(&text[done..done + at]);
+        shown.push_str(MASK);
+        done += at + secret.len();
     }
-    forms.push(secret);
-    forms
+    if done == 0 {
+        return None;
+    }
+    shown.push_str(&text[done..]);
+    Some(shown)
+}
+
+/// The parts of a secret that a message may quote alone: its lines and its words.
+fn pieces(secret: &str) -> impl Iterator<Item = &str> {
+    secret.lines().map(str::trim).chain(secret.split_whitespace())
+}
+
+/// The forms in which a text may be shown: as it is, with the case of its letters changed, and each of these escaped.
+fn forms(text: &str) -> Vec<String> {
+    let cases = [text.to_owned(), text.to_uppercase(), text.to_lowercase()];
+    let escaped = |text: &String| {
+        let quoted = [Value::String(text.clone()).to_string(), format!("{text:?}")];
+        quoted.map(|form| form[1..form.len() - 1].to_owned())
+    };
+    let escaped: Vec<String> = cases.iter().flat_map(escaped).collect();
+    cases.into_iter().chain(escaped).collect()
+}
+
+/// Puts forms into the order in which they are replaced; those that are too short are left out.
+fn sorted(forms: impl IntoIterator<Item = String>) -> Arc<[String]> {
+    let mut forms: Vec<String> = forms.into_iter().map(|form| form.to_ascii_lowercase()).collect();
+    forms.retain(|form| form.chars().count() >= SECRET_CHARS_MIN);
+    forms.sort_by(|a, b| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    forms.dedup();
+    forms.into()
 }
 
 #[cfg(test)]
@@ -184,7 +221,7 @@ mod tests {
     #[test]
     fn secrets_are_replaced_in_every_form() {
         let redactor =
-            Redactor::new(["hunter2".to_owned(), "hunter22".to_owned(), "a\"b\nlong second line".to_owned()]);
+            Redactor::new(&["hunter2".to_owned(), "hunter22".to_owned(), "a\"b\nlong second line".to_owned()], &[]);
         assert_eq!(redactor.redact("x hunter22 y hunter2"), "x *** y ***");
         assert_eq!(redactor.redact(r#"{"p":"a\"b\nlong second line"}"#), r#"{"p":"***"}"#);
         assert_eq!(redactor.redact("only long second line"), "only ***");
@@ -194,8 +231,19 @@ mod tests {
     }
 
     #[test]
+    fn words_of_a_secret_and_other_cases_are_replaced_too() {
+        let redactor =
+            Redactor::new(&["TOP two Straße".to_owned(), "a\"bcd efgh".to_owned()], &["from rows".to_owned()]);
+        assert_eq!(redactor.redact("rows FROM rows"), "rows ***");
+        assert_eq!(redactor.redact("top TWO straße, found: STRASSE"), "***, found: ***");
+        assert_eq!(redactor.redact("Top Two Straße; two, Straße"), "***; two, ***");
+        assert_eq!(redactor.redact(r#"["A\"BCD"] Efgh e"#), r#"["***"] *** e"#);
+        assert!(redactor.holds_secret("x TOP TWO STRASSE") && !redactor.holds_secret("efgh"));
+    }
+
+    #[test]
     fn secrets_below_the_limit_are_left_and_those_at_it_are_replaced() {
-        let redactor = Redactor::new(["abc".to_owned(), "wxyz".to_owned()]);
+        let redactor = Redactor::new(&["abc".to_owned(), "wxyz".to_owned()], &[]);
         assert_eq!(redactor.redact("abc wxyz"), "abc ***");
     }
 }

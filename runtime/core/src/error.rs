@@ -192,6 +192,11 @@ impl Error {
         self.0.code.id
     }
 
+    /// Returns what its code stands for, without anything of this one case.
+    pub fn title(&self) -> &'static str {
+        self.0.code.title
+    }
+
     /// Returns the message without its causes.
     pub fn message(&self) -> &str {
         &self.0.message

@@ -35,7 +35,7 @@ pub use operator::{
 pub use output::{Counted, Mark, Output, Payload, Rejected, Staged};
 pub use plan::{
     Balance, Fields, Footprint, InputShape, Inputs, Kind, Lanes, OpenContext, OperatorSpec, OutputShape, PathPattern,
-    Plan, Probe, ProbeMode, Reference, Shape, Traits, TypeNote,
+    Plan, Probe, ProbeMode, Reference, STDOUT, Shape, Traits, TypeNote,
 };
 pub use rde_checkpoint::{Commit, CommitId, CommitPermit, Epoch, Incarnation, Marker, Position, Prepared, SplitId};
 pub use schemas::DynamicSchemaManager;

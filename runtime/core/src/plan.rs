@@ -206,10 +206,13 @@ pub struct Footprint {
     /// What it reads.
     pub reads: Vec<PathPattern>,
     /// Paths that files it makes would have: a single file, or examples of files in its folder, where a folder `<column>=*`
-    /// stands for every value. `*.<extension>` is the folder as the target of all its files: operators with an equal path
-    /// here write to one target.
+    /// stands for every value. `*.<extension>` is the folder as the target of all its files, those in folders below it
+    /// too: nobody else writes files of the extension there. [`STDOUT`] is standard output.
     pub writes: Vec<PathBuf>,
 }
+
+/// Standard output among the paths that a plan writes.
+pub const STDOUT: &str = "-";
 
 /// What a plan may look at in `discover`.
 #[derive(Clone)]

@@ -62,8 +62,9 @@ rde_core::codes! {
          one source, and connect that with everything that takes its rows.";
     /// Two sinks write to one target.
     SAME_TARGET = "RDE0218", "two sinks write to one target",
-        "Each sink writes to a folder or file of its own, and holds a lock on it for the whole run. Give one of the two another \
-         `path`, or lead both edges into one sink.";
+        "Each sink writes to a folder or file of its own, and holds a lock on it for the whole run; files of its format in folders \
+         below count as its own too. Only one sink prints to standard output. Give one of the two another `path`, or lead both edges \
+         into one sink.";
 
     /// An operator panicked.
     PANIC = "RDE0701", "an operator panicked",

@@ -116,6 +116,7 @@ impl Coordinator {
             if let Some(cut) = self.epochs.take_complete() {
                 self.checkpoint(cut).await?;
                 if cut.last {
+                    self.warn_withheld();
                     outcome = Some(if cut.completed { Outcome::Completed } else { Outcome::Drained });
                 }
                 continue;
@@ -291,9 +292,6 @@ impl Coordinator {
         if !last && (self.backed_up() || !(due || self.shared.control.take_checkpoint())) {
             return false;
         }
-        if last {
-            self.warn_withheld();
-        }
         let barrier = self.epochs.open(last);
         tracing::debug!(pipeline = &*self.shared.pipeline, epoch = barrier.epoch.0, last, "epoch opened");
         self.shared.inject(barrier);
@@ -310,8 +308,11 @@ impl Coordinator {
         self.interval.map(|interval| opened.saturating_add(interval).saturating_sub(now))
     }
 
+    /// Names the operators over whole inputs whose inputs had not ended when the run did: asked at its end, since one that
+    /// had all of its input when the drain came still answers.
     fn warn_withheld(&self) {
-        for member in self.members.iter().filter(|member| self.operators[member.operator].1) {
+        let whole = self.members.iter().enumerate().filter(|(_, member)| self.operators[member.operator].1);
+        for (_, member) in whole.filter(|(index, _)| !self.epochs.counts(*index)) {
             tracing::warn!(
                 pipeline = &*self.shared.pipeline,
                 operator = &*self.operators[member.operator].0,

@@ -36,6 +36,7 @@ impl BatchHead {
     }
 
     /// Makes it one for so many nodes and buffers.
+    #[cfg(feature = "arrow")]
     pub(crate) fn ensure(&mut self, nodes: usize, buffers: usize) {
         if self.bytes.is_empty() || self.nodes != nodes || self.buffers != buffers {
             self.build(nodes, buffers);

@@ -47,6 +47,19 @@ enum Selection<'e> {
     Table,
 }
 
+impl Selection<'_> {
+    /// Hands rows on as they came: where the plan changes nothing, the host takes no columns.
+    fn send_same(self) {
+        match self {
+            Selection::All => host::forward(0),
+            Selection::Kept(kept) => kept.send(kept.rows),
+            Selection::Rows(rows) => host::pick(0, rows),
+            // Such a plan has no table; the host says so.
+            Selection::Table => host::message(0, SCHEMA_ID, &[]),
+        }
+    }
+}
+
 /// Memory that is used again for each batch.
 #[derive(Default)]
 pub(crate) struct Scratch {
@@ -79,11 +92,7 @@ impl<'a> Emit<'a> {
 
     /// The rows that are kept, as they came.
     pub fn keep(&mut self, kept: &Kept) {
-        if kept.count == self.rows {
-            host::forward(0);
-        } else if kept.count > 0 {
-            host::keep(0, &kept.bits);
-        }
+        kept.send(self.rows);
     }
 
     /// The named rows, in this order; a row may be named more than once.
@@ -156,6 +165,14 @@ impl Kept {
         }
         let count = usize::try_from(count).unwrap_or(rows);
         Kept { bits, count, rows }
+    }
+
+    fn send(&self, rows: usize) {
+        if self.count == rows {
+            host::forward(0);
+        } else if self.count > 0 {
+            host::keep(0, &self.bits);
+        }
     }
 
     /// How many are kept.
@@ -340,6 +357,10 @@ impl NewColumns<'_> {
     pub fn send(self) -> Result<(), Failure> {
         if let Some(fault) = self.fault {
             return Err(Failure::fatal(fault));
+        }
+        if self.layout.same {
+            self.selection.send_same();
+            return Ok(());
         }
         let data: &[u8] = if self.layout.added.fields.is_empty() {
             &[]

@@ -33,6 +33,8 @@ pub(crate) struct Layout {
     pub(crate) added: Schema,
     /// The reused columns.
     pub(crate) reuse: Vec<u32>,
+    /// Whether the output is the input as it came: nothing is added or left out.
+    pub(crate) same: bool,
 }
 
 impl Plan {
@@ -129,9 +131,10 @@ impl Plan {
         let reuse = reuse.into_iter().map(narrow).collect::<Result<Vec<u32>, _>>()?;
         let columns = self.reads.iter().copied().map(narrow).collect::<Result<Vec<u32>, _>>()?;
         let added = Schema::new(self.added);
+        let same = self.full.is_none() && added.fields.is_empty() && self.left_out.is_empty();
         let schema = match &self.full {
             Some(schema) => OutputSchema::Full(schema.encode()),
-            None if added.fields.is_empty() && self.left_out.is_empty() => OutputSchema::SameAs(0),
+            None if same => OutputSchema::SameAs(0),
             None => OutputSchema::Derived(Derivation {
                 input: 0,
                 reuse: Some(reuse.clone()).filter(|_| !self.left_out.is_empty()),
@@ -145,7 +148,7 @@ impl Plan {
             places[*index] = Some(place);
         }
         let sent = Schema::new(self.reads.iter().map(|index| self.input.fields[*index].clone()).collect());
-        Ok((bound, Layout { sent: BatchReader::new(sent), places, added: self.full.unwrap_or(added), reuse }))
+        Ok((bound, Layout { sent: BatchReader::new(sent), places, added: self.full.unwrap_or(added), reuse, same }))
     }
 
     fn check_names(&self, reuse: &[usize]) -> Result<(), Failure> {

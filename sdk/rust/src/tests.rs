@@ -17,6 +17,9 @@ enum Way {
     PickedColumns,
     Faults,
     Table,
+    Same,
+    SameKept,
+    SamePicked,
     WrongType,
     MissingColumn,
     Bytes,
@@ -42,7 +45,7 @@ impl Transform for Plugin {
     fn bind(config: Config, plan: &mut Plan) -> Result<Self, Failure> {
         let (t, n) = (plan.read_text("t")?, plan.read_as("n", &DataType::Int64)?);
         match config.way {
-            Way::Keep => {}
+            Way::Keep | Way::Same | Way::SameKept | Way::SamePicked => {}
             Way::Table => plan.emit_table(Schema::new(vec![Field::new("only", DataType::Bool)])),
             _ => {
                 plan.add(Field::new("twice", DataType::Int64));
@@ -66,6 +69,9 @@ impl Transform for Plugin {
                 table.bools(|row| (row == 1).then_some(true));
                 return table.send();
             }
+            Way::Same => return emit.columns().send(),
+            Way::SameKept => return emit.columns_of(&odd).send(),
+            Way::SamePicked => return emit.columns_for(&rows).send(),
             Way::KeptColumns => emit.columns_of(&odd),
             Way::PickedColumns => emit.columns_for(&rows),
             _ => emit.columns(),
@@ -148,6 +154,20 @@ fn new_columns_follow_the_rows_that_are_kept() {
     assert_eq!(answer.rows.column("twice"), ints(&[2, 6]));
     assert_eq!(answer.rows.column("loud"), ["A", "Ç"].map(Value::from));
     assert_eq!(answer.rows.names(), ["n", "other", "t", "twice", "loud"]);
+}
+
+/// Scenario: a plan that adds and leaves out nothing, whose author sends columns all the same.
+/// Guarantees: the rows go on as they came, since a host that was told of the same columns takes no others.
+#[test]
+fn without_new_columns_the_rows_go_on_as_they_came() {
+    for (way, call, rows) in [
+        ("same", Call::Forward, vec![0, 1, 2, 3]),
+        ("same_kept", Call::Keep { bitmap: vec![0b101] }, vec![0, 2]),
+        ("same_picked", Call::Pick { rows: vec![2, 0, 0] }, vec![2, 0, 0]),
+    ] {
+        let answer = harness(way).run(&input()).expect("it runs");
+        assert_eq!((answer.calls, answer.rows), (vec![call], input().pick(&rows)), "{way}");
+    }
 }
 
 #[test]

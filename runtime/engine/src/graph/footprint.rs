@@ -8,7 +8,7 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use rde_core::{Error, PathPattern, Place};
+use rde_core::{Error, PathPattern, Place, STDOUT};
 
 use super::bind::{Draft, Node};
 use crate::codes;
@@ -55,28 +55,65 @@ pub(super) fn check(draft: &Draft, base: &Path, faults: &mut Vec<Error>) {
             footprint.reads.into_iter().map(|pattern| (&*node.added.id, resolve_pattern(base, pattern)))
         })
         .collect();
-    let mut targets: HashMap<PathBuf, &str> = HashMap::new();
+    let mut targets = Targets::default();
     for (node, footprint) in footprints(draft) {
         let (id, kind) = (&*node.added.id, node.bound.kind.as_str());
         let fault = |code, message: String, help: String| {
             Error::config(code, message).help(help).in_operator(id).at(Place::field("/path"))
         };
-        let written: Vec<PathBuf> = footprint.writes.iter().map(|path| resolve(base, path)).collect();
-        let read = |path: &PathBuf| reads.iter().find(|(_, pattern)| matches(pattern, path));
+        let resolved = |path: &PathBuf| if is_stdout(path) { path.clone() } else { resolve(base, path) };
+        let written: Vec<PathBuf> = footprint.writes.iter().map(resolved).collect();
+        let read = |path: &PathBuf| reads.iter().find(|(_, pattern)| !is_stdout(path) && matches(pattern, path));
         if let Some((reader, _)) = written.iter().find_map(read) {
             let help = format!("write to a folder that the path of `{reader}` does not cover");
             let message = format!("{kind} `{id}` writes where `{reader}` reads");
             faults.push(fault(&codes::OUTPUT_UNDER_INPUT, message, help));
         }
-        if let Some(owner) = written.iter().find_map(|path| targets.get(path)) {
-            let help = "give each a `path` of its own, or lead both edges into one sink".to_owned();
-            let message = format!("{kind} `{id}` writes to the target of `{owner}`");
-            faults.push(fault(&codes::SAME_TARGET, message, help));
+        let clash = |path: &PathBuf| targets.clash(path).map(|(target, owner)| (owner, path.clone(), target));
+        if let Some((owner, path, target)) = written.iter().find_map(clash) {
+            let mut message = format!("{kind} `{id}` writes to the target of `{owner}`");
+            if path != target {
+                message.push_str(&format!(": `{}` and `{}` overlap", path.display(), target.display()));
+            }
+            let help =
+                "give each a `path` of its own, not in the folder of the other, or lead both edges into one sink";
+            faults.push(fault(&codes::SAME_TARGET, message, help.to_owned()));
         }
-        for path in written {
-            targets.entry(path).or_insert(id);
-        }
+        written.into_iter().for_each(|path| targets.add(path, id));
     }
+}
+
+fn is_stdout(path: &Path) -> bool {
+    path == Path::new(STDOUT)
+}
+
+/// What was written so far, with the operator that does.
+#[derive(Default)]
+struct Targets<'a> {
+    exact: HashMap<PathBuf, &'a str>,
+    /// For every folder as a target, the first path that lies in it.
+    inside: HashMap<PathBuf, (PathBuf, &'a str)>,
+}
+
+impl<'a> Targets<'a> {
+    /// Returns a target that is this one, that this one lies in, or that lies in this one.
+    fn clash(&self, path: &Path) -> Option<(PathBuf, &'a str)> {
+        let of = |target: PathBuf| self.exact.get(&target).map(|owner| (target, *owner));
+        of(path.to_owned()).or_else(|| around(path).find_map(of)).or_else(|| self.inside.get(path).cloned())
+    }
+
+    fn add(&mut self, path: PathBuf, id: &'a str) {
+        for folder in around(&path) {
+            self.inside.entry(folder).or_insert_with(|| (path.clone(), id));
+        }
+        self.exact.entry(path).or_insert(id);
+    }
+}
+
+/// Returns the folders around a path as targets of files with its extension.
+fn around(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let name = path.extension().map(|extension| format!("*.{}", extension.to_string_lossy()));
+    path.ancestors().skip(1).filter_map(move |folder| name.as_ref().map(|name| folder.join(name)))
 }
 
 fn footprints(draft: &Draft) -> impl Iterator<Item = (&Node, rde_core::Footprint)> {

@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use futures::executor::block_on;
-use rde_core::{ByteSize, Columns, Error, Inputs, Lanes, PathPattern, Wanted};
+use rde_core::{ByteSize, Columns, Error, Inputs, Lanes, PathPattern, STDOUT, Wanted};
 
 use super::*;
 use crate::testing::{Numbers, Target, TestPlan, one_output, pass, probe, schema, transform};
@@ -386,17 +386,32 @@ fn two_outputs_on_one_target_are_reported_at_the_second() {
         let mut graph = Graph::new().source("in");
         for (id, path) in [("a", first), ("b", second)] {
             let mut plan = Target::default().plan();
-            plan.footprint.writes = vec![path.into(), format!("out/p-{id}-1.csv").into()];
+            plan.footprint.writes = vec![path.into(), path.replace('*', &format!("p-{id}-1")).into()];
             graph.0.add_sink(id, "target", plan, OperatorOptions::default());
         }
         graph.edge("in", "a").edge("in", "b").faults()
     };
-    let expected = "RDE0218 b:/path: sink `b` writes to the target of `a` | give each a `path` of its own, or lead both edges \
-                    into one sink";
-    assert_eq!(faults("out/*.csv", "x/../out/*.csv"), [expected]);
-    assert_eq!(faults("out/a.csv", "out/a.csv"), [expected]);
-    assert_eq!(faults("out/*.csv", "out/*.json"), Vec::<String>::new());
-    assert_eq!(faults("out/a.csv", "out/b.csv"), Vec::<String>::new());
+    let fault = |what: &str| {
+        let help = "give each a `path` of its own, not in the folder of the other, or lead both edges into one sink";
+        format!("RDE0218 b:/path: sink `b` writes to the target of `a`{what} | {help}")
+    };
+    for (first, second) in [("out/*.csv", "x/../out/*.csv"), ("out/a.csv", "out/a.csv"), (STDOUT, STDOUT)] {
+        assert_eq!(faults(first, second), [fault("")], "{first} {second}");
+    }
+    for (first, second) in
+        [("/o/*.csv", "/o/x.csv"), ("/o/x.csv", "/o/*.csv"), ("/o/*.csv", "/o/s/*.csv"), ("/o/s/*.csv", "/o/*.csv")]
+    {
+        assert_eq!(faults(first, second), [fault(&format!(": `{second}` and `{first}` overlap"))]);
+    }
+    for (first, second) in [
+        ("/o/*.csv", "/o/*.json"),
+        ("/o/a.csv", "/o/b.csv"),
+        ("/o/*.csv", "/o2/*.csv"),
+        ("/o/*.csv", "/o/s/x.json"),
+        ("/-", STDOUT),
+    ] {
+        assert_eq!(faults(first, second), Vec::<String>::new(), "{first} {second}");
+    }
 }
 
 #[test]
