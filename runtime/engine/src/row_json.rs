@@ -6,6 +6,7 @@
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, FieldRef, Float16Type, Float32Type, Float64Type};
 use arrow::error::ArrowError;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use arrow_json::EncoderOptions;
 use arrow_json::writer::make_encoder;
 
@@ -19,6 +20,7 @@ pub(crate) fn row_json(batch: &RecordBatch, row: usize, bytes_max: usize) -> (St
         let room = bytes_max.saturating_sub(before);
         // A byte is kept for the bracket that closes the object.
         let written = text_bytes(column, row) < room
+            && has_text(column, row)
             && write_member(field, column, row, &options, &mut object).is_ok()
             && object.len() < bytes_max;
         if !written {
@@ -51,6 +53,13 @@ fn write_member(
     Ok(())
 }
 
+/// Returns whether a value can be shown. Of a date or time past what a calendar holds, also inside a list, the encoder would
+/// write the text of an error, and not even escaped.
+fn has_text(column: &dyn Array, row: usize) -> bool {
+    let formatter = ArrayFormatter::try_new(column, &FormatOptions::new().with_display_error(false));
+    formatter.is_ok_and(|formatter| formatter.value(row).try_to_string().is_ok())
+}
+
 /// Returns the length of a text or binary value: one that is far too long is not written only to be cut off again.
 fn text_bytes(column: &dyn Array, row: usize) -> usize {
     match column.data_type() {
@@ -80,8 +89,10 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{
-        ArrayRef, BinaryArray, Float64Array, Int64Array, ListArray, NullArray, StringArray, UnionArray,
+        ArrayRef, BinaryArray, Float64Array, Int64Array, ListArray, NullArray, StringArray, TimestampMicrosecondArray,
+        UnionArray,
     };
+    use arrow::buffer::OffsetBuffer;
     use arrow::datatypes::{Field, Int64Type, UnionFields};
 
     use super::*;
@@ -109,6 +120,19 @@ mod tests {
         check(0, r#"{"n":1,"say \"x\"":"a","f":"NaN","l":null,"b":"00","none":null}"#);
         check(1, r#"{"n":-2,"say \"x\"":"b\n\"c\"","f":0.5,"l":[7,null],"b":"ff01","none":null}"#);
         check(2, r#"{"n":null,"say \"x\"":"d","f":"-Infinity","l":null,"b":"","none":null}"#);
+    }
+
+    #[test]
+    fn a_time_past_every_calendar_is_left_out_and_no_error_text_stands_for_it() {
+        let far = TimestampMicrosecondArray::from(vec![i64::MAX]).with_timezone("UTC");
+        let listed = ListArray::new(
+            Arc::new(Field::new_list_field(far.data_type().clone(), true)),
+            OffsetBuffer::from_lengths([1]),
+            Arc::new(far.clone()),
+            None,
+        );
+        let rows = batch(vec![("far", Arc::new(far)), ("listed", Arc::new(listed)), ("id", texts(&["7"]))]);
+        assert_eq!(row_json(&rows, 0, 1000), (r#"{"id":"7"}"#.to_owned(), 2));
     }
 
     #[test]
