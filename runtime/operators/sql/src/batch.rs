@@ -68,12 +68,12 @@ impl SqlBatches {
         &self,
         compiled: &Compiled,
         input: usize,
-        batch: &RecordBatch,
+        batch: &Arc<RecordBatch>,
         from: usize,
         rows: usize,
         made: &mut Made,
     ) -> Result<()> {
-        let part = if rows == batch.num_rows() { batch.clone() } else { batch.slice(from, rows) };
+        let part = if rows == batch.num_rows() { RecordBatch::clone(batch) } else { batch.slice(from, rows) };
         let error = match panics::caught(|| compiled.run(input, &part)) {
             Ok(outcome) => {
                 made.filtered += outcome.filtered;
@@ -87,7 +87,7 @@ impl SqlBatches {
             return Err(internal(&error, &self.bound.operator));
         }
         if rows == 1 {
-            made.rejected.push(Rejected::new(code.id, message, Payload::Row(batch.clone(), from)));
+            made.rejected.push(Rejected::new(code.id, message, Payload::Row(Arc::clone(batch), from)));
             return Ok(());
         }
         let half = rows / 2;
@@ -115,6 +115,7 @@ impl Transform for SqlBatches {
     }
 
     fn batch(&mut self, input: usize, batch: RecordBatch, out: &mut Output) -> Result<Flow> {
+        tracing::trace!(target: "rde::path", "sql::batch");
         let Some(compiled) = &self.compiled else {
             let message = format!("operator `{}` got a batch before the columns of its inputs", self.bound.operator);
             return Err(Error::internal(&codes::INTERNAL, message));
@@ -122,7 +123,7 @@ impl Transform for SqlBatches {
         if batch.num_rows() == 0 {
             return Ok(Flow::Done);
         }
-        let mut made = Made::default();
+        let (batch, mut made) = (Arc::new(batch), Made::default());
         self.run(compiled, input, &batch, 0, batch.num_rows(), &mut made)?;
         out.filtered(made.filtered);
         made.rejected.into_iter().for_each(|rejected| out.reject(rejected));

@@ -9,7 +9,8 @@ use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::compute::cast;
 use arrow::compute::kernels::length::length;
 use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type, Int64Type, TimeUnit};
-use datafusion::common::{Result, exec_err};
+use arrow::error::ArrowError;
+use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
@@ -19,14 +20,15 @@ const ELEMENTS_MAX: i64 = i32::MAX as i64;
 /// More days than any unit of `date_trunc` has.
 const UNIT_DAYS_MAX: i64 = 366;
 const SECONDS_PER_DAY: i64 = 86_400;
+const NANOS_PER_DAY: i64 = SECONDS_PER_DAY * 1_000_000_000;
 
 /// What is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Check {
     /// Digits of `round` and `trunc` so many that a power of ten is no float.
     Digits,
-    /// An instant whose nanoseconds do not fit 64 bits.
-    Nanoseconds,
+    /// An instant, or the start of its bin, whose nanoseconds do not fit 64 bits.
+    Bins,
     /// An instant so early that the start of its year does not fit 64 bits.
     Earliest,
     /// The second argument as the number of elements of a list.
@@ -39,7 +41,7 @@ enum Check {
 pub fn in_place_of(function: &Arc<ScalarUDF>) -> Option<Arc<ScalarUDF>> {
     let check = match function.name() {
         "round" | "trunc" => Check::Digits,
-        "date_bin" => Check::Nanoseconds,
+        "date_bin" => Check::Bins,
         "date_trunc" => Check::Earliest,
         "array_repeat" | "array_resize" => Check::Elements,
         "map" => Check::Pairs,
@@ -82,7 +84,7 @@ impl ScalarUDFImpl for Careful {
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         match self.check {
             Check::Digits => return rounded(&self.inner, args),
-            Check::Nanoseconds => args.args.iter().skip(1).try_for_each(in_nanoseconds)?,
+            Check::Bins => bins(&args.args)?,
             Check::Earliest => args.args.iter().skip(1).try_for_each(not_earliest)?,
             Check::Elements => elements(self.name(), &args)?,
             Check::Pairs => {
@@ -144,12 +146,36 @@ fn instants(argument: &ColumnarValue) -> Result<Option<(Int64Array, i64)>> {
     Ok(Some((column.as_primitive::<Int64Type>().clone(), per_second)))
 }
 
-fn in_nanoseconds(argument: &ColumnarValue) -> Result<()> {
-    let Some((column, per_second)) = instants(argument)? else { return Ok(()) };
+/// The instants of an argument in nanoseconds, which must fit 64 bits.
+fn nanoseconds(argument: &ColumnarValue) -> Result<Option<Int64Array>> {
+    let Some((column, per_second)) = instants(argument)? else { return Ok(None) };
     let scale = 1_000_000_000 / per_second;
-    match column.iter().flatten().find(|instant| instant.checked_mul(scale).is_none()) {
-        Some(_) => exec_err!("date_bin takes timestamps of the years 1678 to 2261"),
-        None => Ok(()),
+    match column.try_unary(|instant| instant.checked_mul(scale).ok_or(ArrowError::DivideByZero)) {
+        Ok(column) => Ok(Some(column)),
+        Err(_) => exec_err!("date_bin takes timestamps of the years 1678 to 2261"),
+    }
+}
+
+/// Every instant, and the start of its bin, must fit; of bins that are months long DataFusion checks the start itself.
+fn bins(args: &[ColumnarValue]) -> Result<()> {
+    let Some(instants) = args.get(1).map(nanoseconds).transpose()?.flatten() else { return Ok(()) };
+    let origin = args.get(2).map(nanoseconds).transpose()?.flatten();
+    let origin = origin.filter(|origin| origin.is_valid(0)).map_or(0, |origin| origin.value(0));
+    let Some(ColumnarValue::Scalar(ScalarValue::IntervalMonthDayNano(Some(stride)))) = args.first() else {
+        return Ok(());
+    };
+    let length = i128::from(stride.days) * i128::from(NANOS_PER_DAY) + i128::from(stride.nanoseconds);
+    if stride.months != 0 || length <= 0 {
+        return Ok(());
+    }
+    let fits = |instant: i64| {
+        let distance = i128::from(instant) - i128::from(origin);
+        let start = distance - distance.rem_euclid(length);
+        i64::try_from(start).is_ok() && i64::try_from(start + i128::from(origin)).is_ok()
+    };
+    match instants.iter().flatten().all(fits) {
+        true => Ok(()),
+        false => exec_err!("a bin of date_bin begins before 1678"),
     }
 }
 

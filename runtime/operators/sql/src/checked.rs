@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Datum};
 use arrow::compute::kernels::numeric;
-use arrow::datatypes::{DataType, Decimal128Type, Decimal256Type, Field, FieldRef};
+use arrow::datatypes::{DataType, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type, Field, FieldRef};
 use arrow::error::ArrowError;
 use datafusion::common::Result;
 use datafusion::logical_expr::binary::BinaryTypeCoercer;
@@ -83,9 +83,15 @@ impl Arithmetic {
     }
 }
 
-/// Arrow's decimals fail beyond 128 or 256 bits and not beyond the digits of their type.
+/// Arrow's decimals fail beyond 32 to 256 bits and not beyond the digits of their type.
 fn within_precision(result: ArrayRef) -> Result<ArrayRef, ArrowError> {
     let valid = match result.data_type() {
+        DataType::Decimal32(precision, _) => {
+            result.as_primitive::<Decimal32Type>().validate_decimal_precision(*precision)
+        }
+        DataType::Decimal64(precision, _) => {
+            result.as_primitive::<Decimal64Type>().validate_decimal_precision(*precision)
+        }
         DataType::Decimal128(precision, _) => {
             result.as_primitive::<Decimal128Type>().validate_decimal_precision(*precision)
         }

@@ -7,14 +7,14 @@
 use arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchema, Result};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, Operator, lit};
 
-use crate::{floats, lazy};
+use crate::mapped::map_expressions;
+use crate::{floats, lazy, nanoseconds};
 
 /// Functions that give a value for every argument of their types.
-const TOTAL: [&str; 19] = [
+const TOTAL: [&str; 20] = [
     "ascii",
     "bit_length",
     "btrim",
@@ -28,6 +28,7 @@ const TOTAL: [&str; 19] = [
     "initcap",
     "lower",
     "ltrim",
+    nanoseconds::ORDER,
     "octet_length",
     "reverse",
     "rtrim",
@@ -45,12 +46,7 @@ pub fn guard(plan: LogicalPlan) -> Result<LogicalPlan> {
             LogicalPlan::Filter(filter) => LogicalPlan::Filter(order_filter(filter, &schema)?),
             other => other,
         };
-        let names = NamePreserver::new(&node);
-        node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let guarded = expr.transform_down(|expr| guard_expression(expr, &schema))?;
-            Ok(guarded.update_data(|expr| name.restore(expr)))
-        })
+        map_expressions(node, |expr| expr.transform_down(|expr| guard_expression(expr, &schema)))
     })?;
     Ok(guarded.data)
 }

@@ -21,6 +21,8 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
+use crate::mapped::map_expressions;
+
 /// The function's name.
 pub const NAME: &str = "canonical";
 /// Functions that compare their arguments.
@@ -39,12 +41,7 @@ pub fn unify(plan: LogicalPlan) -> Result<LogicalPlan> {
             }
             other => other,
         };
-        let names = NamePreserver::new(&node);
-        node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let unified = expr.transform_up(|expr| Ok(unify_expression(expr, &schema)))?;
-            Ok(unified.update_data(|expr| name.restore(expr)))
-        })
+        map_expressions(node, |expr| expr.transform_up(|expr| Ok(unify_expression(expr, &schema))))
     })?;
     Ok(unified.data)
 }

@@ -10,35 +10,37 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, Result};
 use datafusion::logical_expr::expr::{InList, InSubquery, ScalarFunction, SetComparison};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Between, BinaryExpr, Case, Expr, ExprSchemable, Join, JoinConstraint, LogicalPlan, LogicalPlanBuilder, Operator,
     Subquery, Union, cast,
 };
 
+use crate::mapped::map_expressions;
+use crate::nanoseconds;
+
 /// Functions whose arguments all come to one type.
 const ALIKE: [&str; 7] = ["coalesce", "greatest", "ifnull", "least", "make_array", "nullif", "nvl"];
 /// Functions whose second argument is an instant.
 const OF_INSTANT: [&str; 3] = ["date_bin", "date_part", "date_trunc"];
 
-type Zone = Option<Arc<str>>;
+/// The zone of a timestamp.
+pub type Zone = Option<Arc<str>>;
 
 /// Casts what meets a timestamp, wherever it does so in a plan whose types are not coerced yet.
 pub fn align(plan: LogicalPlan) -> Result<LogicalPlan> {
     let aligned = plan.transform_up_with_subqueries(|node| {
         let schema = merge_schema(&node.inputs());
         let node = match node {
-            LogicalPlan::Join(join) => LogicalPlan::Join(align_join(join)),
+            LogicalPlan::Join(join) => LogicalPlan::Join(align_join(nanoseconds::align_join(join))),
+            LogicalPlan::Filter(mut filter) => {
+                filter.predicate = nanoseconds::align_conditions(filter.predicate, &schema);
+                LogicalPlan::Filter(filter)
+            }
             LogicalPlan::Union(union) => LogicalPlan::Union(align_union(union)?),
             other => other,
         };
-        let names = NamePreserver::new(&node);
-        let node = node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let aligned = expr.transform_up(|expr| align_expression(expr, &schema))?;
-            Ok(aligned.update_data(|expr| name.restore(expr)))
-        })?;
+        let node = map_expressions(node, |expr| expr.transform_up(|expr| align_expression(expr, &schema)))?;
         node.map_data(LogicalPlan::recompute_schema)
     })?;
     Ok(aligned.data)
@@ -48,7 +50,8 @@ fn is_date(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Date64)
 }
 
-fn is_instant(data_type: &DataType) -> bool {
+/// Whether values of a type are points in time.
+pub fn is_instant(data_type: &DataType) -> bool {
     is_date(data_type) || matches!(data_type, DataType::Timestamp(_, _))
 }
 
@@ -72,7 +75,7 @@ fn meeting(types: &[DataType]) -> Option<(TimeUnit, Zone)> {
 }
 
 /// Returns what a value of some type must become to meet others in a unit.
-fn becomes(data_type: &DataType, (unit, zone): &(TimeUnit, Zone)) -> Option<DataType> {
+pub fn becomes(data_type: &DataType, (unit, zone): &(TimeUnit, Zone)) -> Option<DataType> {
     match data_type {
         DataType::Timestamp(own, _) if own == unit => None,
         DataType::Timestamp(_, own) => Some(DataType::Timestamp(*unit, own.clone())),
@@ -110,19 +113,19 @@ fn align_pair(left: Expr, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
 fn align_expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     Ok(Transformed::yes(match expr {
         Expr::BinaryExpr(binary) if meets(&binary, schema) => {
+            if let Some(exact) = nanoseconds::compare(&binary.left, binary.op, &binary.right, schema) {
+                return Ok(Transformed::yes(exact));
+            }
             let (left, right) = align_pair(*binary.left, *binary.right, schema);
             Expr::BinaryExpr(BinaryExpr::new(Box::new(left), binary.op, Box::new(right)))
         }
+        Expr::Between(between) if let Some(exact) = align_bounds(&between, schema) => exact,
         Expr::Between(Between { expr, negated, low, high }) => {
             let all = align_all(vec![*expr, *low, *high], schema).data;
             let [expr, low, high] = <[Expr; 3]>::try_from(all).expect("aligning three expressions gives three");
             Expr::Between(Between::new(Box::new(expr), negated, Box::new(low), Box::new(high)))
         }
-        Expr::InList(InList { expr, list, negated }) => {
-            let mut all = align_all(std::iter::once(*expr).chain(list).collect(), schema).data;
-            let expr = all.remove(0);
-            Expr::InList(InList::new(Box::new(expr), all, negated))
-        }
+        Expr::InList(list) => align_list(list, schema),
         Expr::Case(case) => Expr::Case(align_case(case, schema)),
         Expr::ScalarFunction(call) => Expr::ScalarFunction(align_call(call, schema)),
         Expr::InSubquery(InSubquery { expr, subquery, negated }) => {
@@ -144,6 +147,39 @@ fn meets(binary: &BinaryExpr, schema: &DFSchema) -> bool {
         Eq | NotEq | Lt | LtEq | Gt | GtEq | IsDistinctFrom | IsNotDistinctFrom => true,
         Minus => types([&*binary.left, &*binary.right], schema).is_some_and(|types| types.iter().all(is_instant)),
         _ => false,
+    }
+}
+
+/// The two comparisons of BETWEEN, where one of them goes beyond nanoseconds.
+fn align_bounds(between: &Between, schema: &DFSchema) -> Option<Expr> {
+    let low = nanoseconds::compare(&between.expr, Operator::GtEq, &between.low, schema);
+    let high = nanoseconds::compare(&between.expr, Operator::LtEq, &between.high, schema);
+    if low.is_none() && high.is_none() {
+        return None;
+    }
+    let near = |op, bound: &Expr| {
+        let (expr, bound) = align_pair(between.expr.as_ref().clone(), bound.clone(), schema);
+        Expr::BinaryExpr(BinaryExpr::new(Box::new(expr), op, Box::new(bound)))
+    };
+    let low = low.unwrap_or_else(|| near(Operator::GtEq, &between.low));
+    let both = low.and(high.unwrap_or_else(|| near(Operator::LtEq, &between.high)));
+    Some(if between.negated { Expr::Not(Box::new(both)) } else { both })
+}
+
+fn align_list(list: InList, schema: &DFSchema) -> Expr {
+    let (InList { expr, list, negated }, far) = nanoseconds::split_list(list, schema);
+    if list.is_empty()
+        && let Some(far) = far
+    {
+        return far;
+    }
+    let mut all = align_all(std::iter::once(*expr).chain(list).collect(), schema).data;
+    let expr = all.remove(0);
+    let near = Expr::InList(InList::new(Box::new(expr), all, negated));
+    match far {
+        None => near,
+        Some(far) if negated => near.and(far),
+        Some(far) => near.or(far),
     }
 }
 

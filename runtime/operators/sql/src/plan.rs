@@ -11,8 +11,8 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::logical_expr::{Distinct, LogicalPlan};
 use futures::future::BoxFuture;
 use rde_core::{
-    Balance, Columns, Error, Faults, Footprint, InputShape, Inputs, Lanes, OpenContext, Operator, OutputShape, Plan,
-    Probe, Random, Result, Shape, Traits, Transform, TypeNote, Wanted,
+    Balance, Columns, Error, Faults, Footprint, InputShape, Inputs, Joining, Lanes, OpenContext, Operator, OutputShape,
+    Plan, Probe, Random, Result, Shape, Traits, Transform, TypeNote, Wanted,
 };
 
 use crate::batch::SqlBatches;
@@ -426,7 +426,7 @@ impl Plan for SqlPlan {
             whole,
             bounded: false,
             balance: if checked { Balance::Checked } else { Balance::Free },
-            coalesce: false,
+            joining: Joining::Indifferent,
         }
     }
 

@@ -9,7 +9,6 @@ use arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, DFSchemaRef, Result, ScalarValue, plan_err};
 use datafusion::logical_expr::expr::ScalarFunction;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{BinaryExpr, Case, Cast, Expr, ExprSchemable, LogicalPlan, cast, lit};
@@ -21,6 +20,7 @@ use crate::careful;
 use crate::checked::Arithmetic;
 use crate::functions::Registry;
 use crate::instants;
+use crate::mapped::map_expressions;
 
 /// Functions that DataFusion can only evaluate once they are rewritten.
 const LOWERED: [&str; 9] = [
@@ -43,12 +43,7 @@ pub fn harden(plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = TypeCoercion::new().analyze(plan, options)?;
     let plan = plan.transform_up_with_subqueries(|node| {
         let schema = Arc::new(merge_schema(&node.inputs()));
-        let names = NamePreserver::new(&node);
-        let node = node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let hardened = expr.transform_up(|expr| harden_expression(expr, &schema))?;
-            Ok(hardened.update_data(|expr| name.restore(expr)))
-        })?;
+        let node = map_expressions(node, |expr| expr.transform_up(|expr| harden_expression(expr, &schema)))?;
         node.map_data(LogicalPlan::recompute_schema)
     })?;
     Ok(plan.data)
@@ -58,14 +53,11 @@ pub fn harden(plan: LogicalPlan) -> Result<LogicalPlan> {
 fn whole_numbers(plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = plan.transform_up_with_subqueries(|node| {
         let schema = merge_schema(&node.inputs());
-        let names = NamePreserver::new(&node);
-        let node = node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let whole = expr.transform_up(|expr| match expr {
+        let node = map_expressions(node, |expr| {
+            expr.transform_up(|expr| match expr {
                 Expr::ScalarFunction(call) if call.func.name() == "trunc" => whole_trunc(call, &schema),
                 other => Ok(Transformed::no(other)),
-            })?;
-            Ok(whole.update_data(|expr| name.restore(expr)))
+            })
         })?;
         node.map_data(LogicalPlan::recompute_schema)
     })?;

@@ -18,6 +18,7 @@ use datafusion::logical_expr::{
 use rde_core::Random;
 
 use crate::functions::ZONE;
+use crate::mapped::map_expressions;
 
 const MICROS_PER_DAY: i64 = 86_400_000_000;
 
@@ -39,12 +40,7 @@ pub fn functions() -> Vec<Arc<ScalarUDF>> {
 /// Puts the run's values into a plan.
 pub fn bind(plan: LogicalPlan, values: &RunValues) -> Result<LogicalPlan> {
     let bound = plan.transform_up_with_subqueries(|node| {
-        let names = datafusion::logical_expr::expr_rewriter::NamePreserver::new(&node);
-        node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let bound = expr.transform_up(|expr| Ok(bind_expression(expr, values)))?;
-            Ok(bound.update_data(|expr| name.restore(expr)))
-        })
+        map_expressions(node, |expr| expr.transform_up(|expr| Ok(bind_expression(expr, values))))
     })?;
     Ok(bound.data)
 }

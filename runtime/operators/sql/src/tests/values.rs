@@ -1,6 +1,8 @@
 //! Values at the edges of their types: dates beyond nanoseconds, decimals of all digits, floats that are equal and differ.
 
-use arrow::array::{Decimal128Array, TimestampMicrosecondArray, TimestampMillisecondArray};
+use arrow::array::{
+    Decimal32Array, Decimal128Array, TimestampMicrosecondArray, TimestampMillisecondArray, TimestampNanosecondArray,
+};
 use rde_core::Columns;
 
 use super::*;
@@ -75,6 +77,64 @@ fn timestamps_of_different_units_meet_in_the_finer() {
     check("SELECT CAST(a - b AS BIGINT) AS n FROM t", &[input], &["500"]);
 }
 
+/// `n`: a time in 2024 to the nanosecond, and none; `m`: the same in microseconds, the year 9999, and 1500.
+fn nanoseconds() -> [Table; 2] {
+    let [end, medieval, _, now] = DAYS;
+    let fine = TimestampNanosecondArray::from(vec![Some(micros(now, 36_000) * 1_000 + 1), None]);
+    let n = table(vec![("k", ints(&[1, 2])), ("t", Arc::new(fine))]);
+    let coarse = TimestampMicrosecondArray::from(vec![micros(now, 36_000), micros(end, 0), micros(medieval, 0)]);
+    let m = table(vec![("j", ints(&[1, 2, 3])), ("u", Arc::new(coarse)), ("d", dates(&[now, end, medieval]))]);
+    [("n", n), ("m", m)]
+}
+
+#[test]
+fn nanoseconds_compare_with_instants_beyond_them() {
+    let [n, m] = nanoseconds();
+    for (condition, expected) in [
+        ("t < TIMESTAMP '9999-12-31'", &["1"][..]),
+        ("t = TIMESTAMP '9999-12-31'", &[]),
+        ("t <> '9999-12-31'", &["1"]),
+        ("DATE '1500-01-01' < t", &["1"]),
+        ("t > TIMESTAMP '2024-01-31 10:00:00'", &["1"]),
+        ("t = '2024-01-31T10:00:00.000000001'", &["1"]),
+        ("t BETWEEN '2024-01-31T10:00:00.000000001' AND TIMESTAMP '9999-12-31'", &["1"]),
+        ("t BETWEEN '2024-01-31T10:00:00.000000002' AND TIMESTAMP '9999-12-31'", &[]),
+        ("t NOT BETWEEN DATE '1500-01-01' AND DATE '9999-12-31'", &[]),
+        ("t IN (DATE '9999-12-31', '2024-01-31T10:00:00.000000001')", &["1"]),
+        ("t IN (DATE '9999-12-31')", &[]),
+        ("t NOT IN (DATE '9999-12-31', DATE '1500-01-01')", &["1"]),
+        ("t NOT IN (DATE '9999-12-31', '2024-01-31T10:00:00.000000001')", &[]),
+        ("(t < TIMESTAMP '9999-12-31') IS NULL", &["2"]),
+    ] {
+        check(&format!("SELECT k FROM n WHERE {condition}"), &[n.clone()], expected);
+    }
+    let both = [n, m];
+    for (condition, expected) in [
+        ("t > u", &["1 1", "1 3"][..]),
+        ("t >= u", &["1 1", "1 3"]),
+        ("u > t", &["1 2"]),
+        ("t <> u", &["1 1", "1 2", "1 3"]),
+        ("t = u", &[]),
+        ("t - INTERVAL '1 nanosecond' = u", &["1 1"]),
+        ("NOT t = u", &["1 1", "1 2", "1 3"]),
+        ("(t = u) IS NULL", &["2 1", "2 2", "2 3"]),
+        ("t BETWEEN d AND u", &[]),
+        ("t BETWEEN d AND u + INTERVAL '1 second'", &["1 1"]),
+        ("d < t", &["1 1", "1 3"]),
+    ] {
+        check(&format!("SELECT k, j FROM n JOIN m ON {condition} ORDER BY k, j"), &both, expected);
+        check(&format!("SELECT k, j FROM n, m WHERE {condition} ORDER BY k, j"), &both, expected);
+    }
+    check("SELECT k, j FROM n LEFT JOIN m ON t = u ORDER BY k", &both, &["1 ∅", "2 ∅"]);
+}
+
+#[test]
+fn nanoseconds_that_must_become_one_column_with_what_they_cannot_hold_fail_the_row() {
+    let [_, m] = nanoseconds();
+    let answer = run("SELECT coalesce(arrow_cast(NULL, 'Timestamp(Nanosecond, None)'), u) AS x FROM m", &[m]);
+    assert_eq!((answer.rows, answer.rejected.len()), (vec!["2024-01-31T10:00:00".to_owned()], 2));
+}
+
 #[test]
 fn decimals_stay_within_their_digits() {
     let nines = 10_i128.pow(38) - 1;
@@ -87,6 +147,9 @@ fn decimals_stay_within_their_digits() {
         assert_eq!((answer.rows.len(), answer.rejected.len()), (1, 1), "{expression}: {answer:?}");
         assert!(answer.rejected[0].starts_with("RDE0451"), "{expression}: {answer:?}");
     }
+    let column = Decimal32Array::from(vec![999_999_999, 7]).with_precision_and_scale(9, 0).expect("9 digits");
+    let answer = run("SELECT -x - x AS y FROM t", &[("t", table(vec![("x", Arc::new(column))]))]);
+    assert_eq!((answer.rows.as_slice(), answer.rejected.len()), (&["-14".to_owned()][..], 1), "{answer:?}");
 }
 
 #[test]
@@ -122,6 +185,12 @@ fn instants_that_a_function_cannot_hold_are_failed_rows() {
     let input = ("t", table(vec![("ts", Arc::new(TimestampMicrosecondArray::from(stamps))), ("x", ints(&[0, 0, 0]))]));
     let answer = run("SELECT date_bin(INTERVAL '15 minutes', ts) AS b FROM t", &[input.clone()]);
     assert_eq!((answer.rows.as_slice(), answer.rejected.len()), (&["2024-01-31T00:15:00".to_owned()][..], 2));
+    let answer = run("SELECT date_bin(INTERVAL '100000 days', ts) AS b FROM t", &[input.clone()]);
+    assert_eq!((answer.rows.as_slice(), answer.rejected.len()), (&["1970-01-01T00:00:00".to_owned()][..], 2));
+    let early = TimestampMicrosecondArray::from(vec![-1, micros(-100_000, 0)]);
+    let early = ("t", table(vec![("ts", Arc::new(early))]));
+    let answer = run("SELECT date_bin(INTERVAL '60000 days', ts) AS b FROM t", &[early]);
+    assert_eq!((answer.rows.as_slice(), answer.rejected.len()), (&["1805-09-23T00:00:00".to_owned()][..], 1));
     let answer = run("SELECT date_trunc('day', ts) AS b FROM t", &[input]);
     assert_eq!(answer.rows, ["2024-01-31T00:00:00", "1600-05-05T00:00:00"]);
     assert!(answer.rejected[0].starts_with("RDE0453"), "{answer:?}");
@@ -156,6 +225,8 @@ fn a_panic_is_an_error_of_the_query() {
         crate::faults::row_fault(&error).0.id
     };
     assert_eq!(code("offset overflow"), "RDE0453");
+    assert_eq!(code("capacity overflow"), "RDE0453");
+    assert_eq!(code("attempt to add with overflow"), "RDE0479");
     assert_eq!(code("something else"), "RDE0479");
     assert_eq!(crate::panics::caught(|| Ok(1)).expect("no panic"), 1);
 }
@@ -220,6 +291,16 @@ fn floats_are_keys_as_numbers() {
     check("SELECT t.f FROM t GROUP BY t.f ORDER BY t.f", &one, &["0.0", "1.0", "NaN"]);
     check("SELECT DISTINCT f FROM t ORDER BY f", &one, &["0.0", "1.0", "NaN"]);
     check("SELECT f, count(*) AS n FROM t GROUP BY ROLLUP (f) ORDER BY f", &one, &["0.0 2", "1.0 1", "NaN 2", "∅ 5"]);
+    check(
+        "SELECT f = 0 AS z, count(*) AS n FROM t GROUP BY ROLLUP (f = 0) ORDER BY n, z",
+        &one,
+        &["true 2", "false 3", "∅ 5"],
+    );
+    check(
+        "SELECT k + 1 AS z, count(*) AS n FROM t GROUP BY GROUPING SETS ((k + 1), (f < 1)) ORDER BY z LIMIT 2",
+        &one,
+        &["2 1", "3 1"],
+    );
     check("SELECT count(DISTINCT f) AS n, min(f) AS l, max(f) AS m FROM t", &one, &["3 0.0 NaN"]);
     check("SELECT k FROM t ORDER BY f, k", &one, &["1", "2", "5", "3", "4"]);
     check(
