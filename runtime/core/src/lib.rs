@@ -9,6 +9,7 @@ mod budget;
 mod cancel;
 mod clock;
 mod codes;
+mod compact;
 mod error;
 mod message;
 mod operator;
@@ -24,6 +25,7 @@ pub use budget::{Budget, Charge};
 pub use cancel::CancelToken;
 pub use clock::{Clock, Random, Runtime, Spawn, Work};
 pub use codes::{Code, LATER_STAGE};
+pub use compact::compact;
 pub use error::{Error, ErrorKind, Faults, Place, Result};
 pub use futures::future::BoxFuture;
 pub use futures::stream::BoxStream;
@@ -34,8 +36,8 @@ pub use operator::{
 };
 pub use output::{Counted, Mark, Output, Payload, Rejected, Staged};
 pub use plan::{
-    Balance, Fields, Footprint, InputShape, Inputs, Kind, Lanes, OpenContext, OperatorSpec, OutputShape, PathPattern,
-    Plan, Probe, ProbeMode, Reference, STDOUT, Shape, Traits, TypeNote,
+    Balance, Fields, Footprint, InputShape, Inputs, Joining, Kind, Lanes, OpenContext, OperatorSpec, OutputShape,
+    PathPattern, Plan, Probe, ProbeMode, Reference, STDOUT, Shape, Traits, TypeNote,
 };
 pub use rde_checkpoint::{Commit, CommitId, CommitPermit, Epoch, Incarnation, Marker, Position, Prepared, SplitId};
 pub use schemas::DynamicSchemaManager;

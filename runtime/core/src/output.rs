@@ -31,8 +31,8 @@ pub enum Payload {
     None,
     /// Original bytes and their format: `csv`, `json` or `raw`.
     Bytes(Vec<u8>, &'static str),
-    /// One row of a batch, kept as `arrow`.
-    Row(RecordBatch, usize),
+    /// One row of a batch, kept as `arrow`. The batch is shared, since all of its rows may fail.
+    Row(Arc<RecordBatch>, usize),
 }
 
 /// One row that failed.

@@ -182,8 +182,19 @@ pub struct Traits {
     pub bounded: bool,
     /// Whether its counts must balance.
     pub balance: Balance,
-    /// Whether small batches are joined before it (plugins), when `settings.coalesce` is on.
-    pub coalesce: bool,
+    /// Whether small batches are joined before it, when `settings.coalesce` is on.
+    pub joining: Joining,
+}
+
+/// What an operator says of small batches that the engine may join before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joining {
+    /// Each call costs much, so fewer are better (plugins).
+    Wanted,
+    /// It is all the same to it.
+    Indifferent,
+    /// Its answer may hang on the cuts (plugins with `cuts: whole`).
+    Forbidden,
 }
 
 /// A file, folder or glob that a plan reads.

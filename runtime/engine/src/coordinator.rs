@@ -76,7 +76,6 @@ pub(crate) struct Waiting {
 pub(crate) enum Outcome {
     Completed,
     Drained,
-    Stopped,
 }
 
 /// Coordinates one run.
@@ -96,33 +95,31 @@ pub(crate) struct Coordinator {
     /// Answers that are in no checkpoint yet, by member and epoch: a lane may run ahead of the open epoch to its end.
     pub parts: BTreeMap<(usize, Epoch), Part>,
     pub last_epoch: Option<Epoch>,
+    /// What the run comes to when every commit that was handed out is acknowledged: its last checkpoint is accepted.
+    pub decided: Option<Outcome>,
     /// Id of each operator, and whether it reads whole inputs.
     pub operators: Vec<(Arc<str>, bool)>,
 }
 
 impl Coordinator {
-    /// Runs until everything is committed, or the run stops.
-    pub async fn run(&mut self) -> Result<Outcome> {
-        let mut outcome = None;
+    /// Runs until everything is committed, or the run stops; `decided` says which.
+    pub async fn run(&mut self) -> Result<()> {
         let mut opened = self.shared.runtime.clock.elapsed();
         loop {
             let waiters = [self.shared.answers.changed(), self.shared.control.changed()];
             while let Some(answer) = self.shared.answers.take() {
                 self.hear(answer);
             }
-            if self.shared.stopped() {
-                return Ok(Outcome::Stopped);
+            if self.shared.stopped() || (self.decided.is_some() && self.all_acknowledged()) {
+                return Ok(());
             }
             if let Some(cut) = self.epochs.take_complete() {
                 self.checkpoint(cut).await?;
                 if cut.last {
                     self.warn_withheld();
-                    outcome = Some(if cut.completed { Outcome::Completed } else { Outcome::Drained });
+                    self.decided = Some(if cut.completed { Outcome::Completed } else { Outcome::Drained });
                 }
                 continue;
-            }
-            if let Some(outcome) = outcome.filter(|_| self.sinks.iter().all(|sink| sink.pending.is_empty())) {
-                return Ok(outcome);
             }
             if self.open_if_wanted(opened) {
                 opened = self.shared.runtime.clock.elapsed();
@@ -130,6 +127,10 @@ impl Coordinator {
             }
             self.wait(waiters, opened).await;
         }
+    }
+
+    fn all_acknowledged(&self) -> bool {
+        self.sinks.iter().all(|sink| sink.pending.is_empty())
     }
 
     /// Gives up what was prepared and is in no checkpoint; to be called once all lanes have ended.
@@ -154,15 +155,18 @@ impl Coordinator {
         }
     }
 
-    /// Counts commits that were acknowledged after coordination ended, and the rows of those that never were.
-    pub fn settle(&mut self) {
+    /// Counts commits that were acknowledged after coordination ended, and the rows of those that never were. Returns what
+    /// the run came to if there are none of these.
+    pub fn settle(&mut self) -> Option<Outcome> {
         while let Some(answer) = self.shared.answers.take() {
             self.hear(answer);
         }
+        let outcome = self.decided.filter(|_| self.all_acknowledged());
         for sink in &mut self.sinks {
             let rows = sink.pending.drain(..).map(|(_, rows)| rows).sum();
             self.counters.operators[sink.operator].rows_abandoned.add(rows);
         }
+        outcome
     }
 
     /// Puts a checkpoint of an epoch and hands out its commits.
@@ -181,7 +185,7 @@ impl Coordinator {
             "checkpoint accepted"
         );
         for ((sink, first_new), rows) in self.sinks.iter().zip(first_new).zip(shown) {
-            // Rows for which a sink had nothing to prepare need no commit: they are out already.
+            // Rows for which a sink had nothing to prepare need no commit.
             self.counters.operators[sink.operator].rows_committed.add(rows);
             for (commit, _) in &sink.pending[first_new..] {
                 sink.jobs.put(Job::Commit(accepted.permit(), commit.clone()));

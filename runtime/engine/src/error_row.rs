@@ -130,14 +130,21 @@ fn payload(origin: Origin<'_>, payload: Payload) -> (Option<Vec<u8>>, Option<&'s
             }
             (Some(bytes), Some(format))
         }
-        Payload::Row(batch, row) => match rde_ipc::encode_row_stream(&batch, row) {
-            Ok(bytes) => (Some(bytes), Some("arrow")),
-            Err(error) => {
-                tracing::warn!(operator = origin.operator, %error, "failed row has no payload");
-                (None, None)
+        Payload::Row(batch, row) => {
+            // The row alone: a dictionary would be written whole, once for each row that fails.
+            let encoded = rde_core::compact(&batch.slice(row, 1)).map(|row| rde_ipc::encode_row_stream(&row, 0));
+            match encoded {
+                Ok(Ok(bytes)) => (Some(bytes), Some("arrow")),
+                Ok(Err(error)) => without_payload(origin, &error),
+                Err(error) => without_payload(origin, &error),
             }
-        },
+        }
     }
+}
+
+fn without_payload(origin: Origin<'_>, error: &dyn std::error::Error) -> (Option<Vec<u8>>, Option<&'static str>) {
+    tracing::warn!(operator = origin.operator, %error, "failed row has no payload");
+    (None, None)
 }
 
 #[cfg(test)]
@@ -188,7 +195,7 @@ mod tests {
     fn a_row_of_a_batch_becomes_an_ipc_stream_of_that_row() {
         let column: ArrayRef = Arc::new(Int64Array::from(vec![4, 5, 6]));
         let rows = RecordBatch::try_from_iter([("n", column)]).expect("one column");
-        let batch = check(100, Payload::Row(rows.clone(), 1));
+        let batch = check(100, Payload::Row(Arc::new(rows.clone()), 1));
         let bytes = batch.column(4).as_binary::<i32>().value(0);
         assert_eq!(batch.column(5).as_string::<i32>().value(0), "arrow");
         assert_eq!(bytes, rde_ipc::encode_row_stream(&rows, 1).expect("int64 has an IPC form"));

@@ -272,31 +272,37 @@ impl Inputs {
             Gate::Release => self.inbox.release(),
         }
         if self.coalesce_bytes > 0 {
-            self.coalesce(channel)?;
+            self.coalesce(channel);
         }
         Ok(())
     }
 
     /// Joins a small batch with batches that wait behind it on the same channel; never waits for one.
-    fn coalesce(&mut self, channel: usize) -> Result<(), Halt> {
-        let Some(Incoming::Batch(port, first, charges)) = self.ready.back_mut() else { return Ok(()) };
+    fn coalesce(&mut self, channel: usize) {
+        let Some(Incoming::Batch(port, first, charges)) = self.ready.back_mut() else { return };
         let mut rows = first.num_rows();
         let mut bytes = batch_bytes(first);
-        let mut parts = vec![first.clone()];
+        let (mut parts, mut more) = (vec![first.clone()], Vec::new());
         while rows < COALESCE_ROWS && bytes < self.coalesce_bytes {
             let Some(Message::Batch(batch, charge)) = self.inbox.try_recv_batch(channel) else { break };
             rows += batch.num_rows();
             bytes += batch_bytes(&batch);
             parts.push(batch);
-            charges.extend(charge);
+            more.push(charge);
         }
-        if parts.len() > 1 {
-            *first = concat_batches(&parts[0].schema(), &parts).map_err(|error| {
-                let message = format!("batches of input {port} cannot be joined, though they have one schema");
-                Error::internal(&codes::CONTRACT, message).caused_by(error)
-            })?;
+        if parts.len() == 1 {
+            return;
         }
-        Ok(())
+        if let Ok(joined) = concat_batches(&parts[0].schema(), &parts) {
+            *first = joined;
+            charges.extend(more.into_iter().flatten());
+            return;
+        }
+        // Their dictionaries may have more values together than a key can number; one by one they are as good.
+        let port = *port;
+        for (batch, charge) in parts.into_iter().skip(1).zip(more) {
+            self.ready.push_back(Incoming::Batch(port, batch, charge.into_iter().collect()));
+        }
     }
 }
 

@@ -240,7 +240,7 @@ impl Lane {
         self.current = at;
         let Lane { shared, steps, lane, .. } = self;
         let step = &mut steps[at];
-        if let (Call::Batch(_, batch), true) = (&call, shared.trace.is_some()) {
+        if let Call::Batch(_, batch) = &call {
             shared.trace("lane::step", &step.counters.id, *lane, ("batch", batch.num_rows(), 0));
         }
         loop {

@@ -36,6 +36,7 @@ mod wire;
 
 pub use control::RunControl;
 pub use graph::{BoundEdge, BoundGraph, BoundOperator, OperatorOptions, Pipeline, PipelineBuilder, PortEnd};
+pub use rejects::HideHook;
 pub use report::{EdgeReport, LiveCounters, OperatorReport, PluginReport, RunReport, SchemaReport, Status};
 pub use run::PipelineEngine;
 pub use trace::{TraceEvent, TraceHook};

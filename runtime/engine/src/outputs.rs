@@ -187,9 +187,7 @@ impl Outputs {
 
     /// Puts a message on a channel; waiting time counts as the operator's.
     async fn put(&self, sender: &Sender, message: Message, bytes: usize) -> Result<(), Halt> {
-        if self.shared.trace.is_some() {
-            self.shared.trace("edge::try_send", &self.counters.id, self.lane, trace::describe(&message));
-        }
+        self.shared.trace("edge::try_send", &self.counters.id, self.lane, trace::describe(&message));
         let Some(mut message) = sender.try_send(message, bytes)? else { return Ok(()) };
         let before = self.shared.nanos();
         loop {

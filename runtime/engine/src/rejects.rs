@@ -19,6 +19,9 @@ const ROWS_MAX: usize = 1024;
 /// Most bytes of one batch of error rows, unless a single row has more.
 const BYTES_MAX: usize = 1 << 20;
 
+/// Returns a text without the secrets in it, if there are any.
+pub type HideHook = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// Collects rejected rows.
 pub(crate) struct Rejects {
     shared: Arc<Shared>,
@@ -60,7 +63,7 @@ impl Rejects {
             }
             OnError::DeadLetter => {
                 self.counters.rows_rejected.add(1);
-                let row = ErrorRow::new(self.origin(), rejected);
+                let row = ErrorRow::new(self.origin(), self.without_secrets(rejected));
                 let bytes = row.bytes(self.origin());
                 let full = self.rows.len() >= ROWS_MAX || self.bytes.saturating_add(bytes) > self.bytes_max;
                 let before = if full { self.drain()? } else { None };
@@ -82,6 +85,19 @@ impl Rejects {
         self.rows.clear();
         self.bytes = 0;
         Ok(Some(batch))
+    }
+
+    /// A query with a secret in it may fail with a text that quotes the secret.
+    fn without_secrets(&self, mut rejected: Rejected) -> Rejected {
+        if let Some(hide) = &self.shared.hide {
+            let texts = [Some(&mut rejected.message), rejected.detail.as_mut(), rejected.position.as_mut()];
+            for text in texts.into_iter().flatten() {
+                if let Some(hidden) = hide(text) {
+                    *text = hidden;
+                }
+            }
+        }
+        rejected
     }
 
     fn origin(&self) -> Origin<'_> {

@@ -19,7 +19,7 @@ pub(crate) fn row_json(batch: &RecordBatch, row: usize, bytes_max: usize) -> (St
         let before = object.len();
         let room = bytes_max.saturating_sub(before);
         // A byte is kept for the bracket that closes the object.
-        let written = text_bytes(column, row) < room
+        let written = least_bytes(column, row, room) < room
             && has_text(column, row)
             && write_member(field, column, row, &options, &mut object).is_ok()
             && object.len() < bytes_max;
@@ -60,13 +60,43 @@ fn has_text(column: &dyn Array, row: usize) -> bool {
     formatter.is_ok_and(|formatter| formatter.value(row).try_to_string().is_ok())
 }
 
-/// Returns the length of a text or binary value: one that is far too long is not written only to be cut off again.
-fn text_bytes(column: &dyn Array, row: usize) -> usize {
+/// Returns a number of bytes that a value's text has at least: one that is far too long is not written only to be cut off again.
+/// Of lists, whose elements may be many, no more are looked at than it takes to fill the room.
+fn least_bytes(column: &dyn Array, row: usize, room: usize) -> usize {
+    if column.is_null(row) {
+        return 0;
+    }
     match column.data_type() {
-        DataType::Utf8 => column.as_string::<i32>().value_length(row).unsigned_abs() as usize,
-        DataType::Binary => column.as_binary::<i32>().value_length(row).unsigned_abs() as usize,
+        DataType::Utf8 => column.as_string::<i32>().value(row).len(),
+        DataType::LargeUtf8 => column.as_string::<i64>().value(row).len(),
+        DataType::Utf8View => column.as_string_view().value(row).len(),
+        DataType::Binary => column.as_binary::<i32>().value(row).len(),
+        DataType::LargeBinary => column.as_binary::<i64>().value(row).len(),
+        DataType::BinaryView => column.as_binary_view().value(row).len(),
+        DataType::List(_) => all_bytes(&column.as_list::<i32>().value(row), room),
+        DataType::LargeList(_) => all_bytes(&column.as_list::<i64>().value(row), room),
+        DataType::FixedSizeList(_, _) => all_bytes(&column.as_fixed_size_list().value(row), room),
+        DataType::Map(_, _) => all_bytes(&column.as_map().value(row), room),
+        DataType::Struct(_) => column.as_struct().columns().iter().map(|field| least_bytes(field, row, room)).sum(),
+        DataType::Dictionary(_, _) => {
+            let one = column.slice(row, 1);
+            let dictionary = one.as_any_dictionary();
+            least_bytes(dictionary.values(), dictionary.normalized_keys()[0], room)
+        }
         _ => 0,
     }
+}
+
+/// An element takes at least itself and a comma.
+fn all_bytes(values: &dyn Array, room: usize) -> usize {
+    let mut bytes = 2 * values.len();
+    for row in 0..values.len() {
+        if bytes > room {
+            break;
+        }
+        bytes += least_bytes(values, row, room);
+    }
+    bytes
 }
 
 /// Returns the text of a number that JSON has no form for; its null would hide why such a row was refused.
@@ -154,6 +184,16 @@ mod tests {
         let fields: UnionFields = [(0, Arc::new(Field::new("n", DataType::Int64, true)))].into_iter().collect();
         let values: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![1]))];
         let union = UnionArray::try_new(fields, vec![0].into(), None, values).expect("one value of the one kind");
+        let listed = ListArray::from_iter_primitive::<Int64Type, _, _>([Some((0..5000).map(Some))]);
+        let nested = ListArray::new(
+            Arc::new(Field::new_list_field(DataType::Utf8, true)),
+            OffsetBuffer::from_lengths([3]),
+            texts(&["a", &long, "b"]),
+            None,
+        );
+        for value in [texts(&[&long]), Arc::new(listed), Arc::new(nested) as ArrayRef] {
+            assert!(least_bytes(&value, 0, 4096) > 4096, "{}", value.data_type());
+        }
         let rows = batch(vec![("long", texts(&[&long])), ("union", Arc::new(union)), ("id", texts(&["7"]))]);
         assert_eq!(row_json(&rows, 0, 4096), (r#"{"id":"7"}"#.to_owned(), 2));
     }

@@ -20,6 +20,7 @@ use crate::epochs::Epochs;
 use crate::graph::BoundGraph;
 use crate::open::{Opened, Opening, assign_splits, cancelled, close_all, open_all};
 use crate::recover::{Recovered, recover};
+use crate::rejects::HideHook;
 use crate::shared::{Mailbox, Shared, panicked};
 use crate::spool::SpillSpace;
 use crate::trace::TraceHook;
@@ -33,12 +34,13 @@ pub struct PipelineEngine {
     log: Option<Arc<dyn CheckpointLog>>,
     interval: Option<Duration>,
     trace: Option<TraceHook>,
+    hide: Option<HideHook>,
 }
 
 impl PipelineEngine {
     /// Makes an engine that starts every pipeline anew and commits one epoch, at its end.
     pub fn new(runtime: Runtime) -> PipelineEngine {
-        PipelineEngine { runtime, log: None, interval: None, trace: None }
+        PipelineEngine { runtime, log: None, interval: None, trace: None, hide: None }
     }
 
     /// Keeps checkpoints in this log, and goes on from what it holds.
@@ -62,6 +64,13 @@ impl PipelineEngine {
         self
     }
 
+    /// Passes the texts of error rows through a hook, which takes secrets out of them. Rows themselves stay as they are.
+    #[must_use]
+    pub fn hide(mut self, hook: HideHook) -> PipelineEngine {
+        self.hide = Some(hook);
+        self
+    }
+
     /// Runs a pipeline to its end. Panics of operators are caught and reported.
     pub async fn run(&self, pipeline: Pipeline, control: RunControl) -> RunReport {
         let started = self.runtime.clock.elapsed();
@@ -70,7 +79,8 @@ impl PipelineEngine {
         let spill = SpillSpace::new(base.join(&settings.spill), settings.spill_max.0);
         let resources = resources(&graph, &budget, settings.memory_max.bytes());
         let identity = (name, settings, budget.clone());
-        let shared = Arc::new(Shared::new(identity, self.runtime.clone(), control, spill, self.trace.clone()));
+        let hooks = (self.trace.clone(), self.hide.clone());
+        let shared = Arc::new(Shared::new(identity, self.runtime.clone(), control, spill, hooks));
         let run =
             Run { engine: self, shared: shared.clone(), graph, resources, incarnation, counters: OnceLock::new() };
         tracing::info!(pipeline = &*shared.pipeline, incarnation = %incarnation, "run starts");
@@ -221,6 +231,7 @@ impl Run<'_> {
             base: recovered.base,
             parts: BTreeMap::new(),
             last_epoch: recovered.resumed_from,
+            decided: None,
             operators: self.graph.operators.iter().map(|bound| (bound.id.clone(), bound.whole)).collect(),
         }
     }
@@ -228,28 +239,21 @@ impl Run<'_> {
     /// Coordinates, then lets lanes and committers end in this order: what lanes prepared last is given up.
     async fn coordinate(&self, coordinator: &mut Coordinator) -> Option<Outcome> {
         let shared = &self.shared;
-        let outcome = match AssertUnwindSafe(coordinator.run()).catch_unwind().await {
-            Ok(Ok(Outcome::Stopped)) => {
-                if shared.error().is_none() {
-                    shared.fail(cancelled());
-                }
-                None
-            }
-            Ok(Ok(outcome)) => Some(outcome),
-            Ok(Err(error)) => {
-                shared.fail(error);
-                None
-            }
-            Err(panic) => {
-                shared.fail(panicked("coordinator", &*panic));
-                None
-            }
-        };
+        match AssertUnwindSafe(coordinator.run()).catch_unwind().await {
+            Ok(Ok(())) if coordinator.decided.is_none() && shared.error().is_none() => shared.fail(cancelled()),
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => shared.fail(error),
+            Err(panic) => shared.fail(panicked("coordinator", &*panic)),
+        }
         shared.lanes.all_ended().await;
         coordinator.give_up();
         coordinator.finish();
         shared.committers.all_ended().await;
-        coordinator.settle();
+        let outcome = coordinator.settle();
+        // Who stops a run whose last commit has begun gets all of it, and is told so.
+        if outcome.is_none() && shared.error().is_none() {
+            shared.fail(cancelled());
+        }
         outcome
     }
 
@@ -323,7 +327,7 @@ fn status(error: Option<&Error>, outcome: Option<Outcome>, reader_gone: bool) ->
         (Some(_), _) => Status::Failed,
         (None, Some(Outcome::Completed)) if !reader_gone => Status::Completed,
         (None, Some(Outcome::Completed | Outcome::Drained)) => Status::Drained,
-        (None, Some(Outcome::Stopped) | None) => Status::Failed,
+        (None, None) => Status::Failed,
     }
 }
 

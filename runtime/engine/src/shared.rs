@@ -16,6 +16,7 @@ use rde_core::{Barrier, Budget, CancelToken, DynamicSchemaManager, Epoch, Error,
 
 use crate::coordinator::Answer;
 use crate::edge::Inbox;
+use crate::rejects::HideHook;
 use crate::spool::SpillSpace;
 use crate::trace::{TraceEvent, TraceHook};
 use crate::{RunControl, codes};
@@ -49,6 +50,7 @@ pub(crate) struct Shared {
     pub started_micros: i64,
     pub answers: Mailbox<Answer>,
     pub trace: Option<TraceHook>,
+    pub hide: Option<HideHook>,
     first_error: Mutex<Option<Error>>,
     inboxes: Mutex<Vec<Arc<Inbox>>>,
     barrier: Mutex<Option<Barrier>>,
@@ -86,7 +88,7 @@ impl Shared {
         runtime: Runtime,
         control: RunControl,
         spill: SpillSpace,
-        trace: Option<TraceHook>,
+        (trace, hide): (Option<TraceHook>, Option<HideHook>),
     ) -> Shared {
         let started_micros = runtime.clock.now_micros();
         Shared {
@@ -101,6 +103,7 @@ impl Shared {
             started_micros,
             answers: Mailbox::default(),
             trace,
+            hide,
             first_error: Mutex::default(),
             inboxes: Mutex::default(),
             barrier: Mutex::default(),
@@ -208,10 +211,11 @@ impl Shared {
         }
     }
 
-    /// Hands a step to the trace, where there is one.
+    /// Hands a step to the trace, where there is one, and to the log, where operators show theirs too.
     pub fn trace(&self, function: &'static str, operator: &Arc<str>, lane: usize, what: (&'static str, usize, u64)) {
+        let (message, rows, epoch) = what;
+        tracing::trace!(target: "rde::path", operator = &**operator, lane, carried = message, rows, epoch, "{function}");
         if let Some(hook) = &self.trace {
-            let (message, rows, epoch) = what;
             hook(&TraceEvent { function, operator: operator.clone(), lane, message, rows, epoch });
         }
     }

@@ -131,9 +131,7 @@ impl SinkLane {
         if self.gone {
             return Ok(());
         }
-        if self.shared.trace.is_some() {
-            self.shared.trace("sink::write", &self.counters.id, self.lane, ("batch", batch.num_rows(), 0));
-        }
+        self.shared.trace("sink::write", &self.counters.id, self.lane, ("batch", batch.num_rows(), 0));
         let before = self.shared.nanos();
         let written = self.writer.write(batch, &mut self.out).await;
         self.counters.busy_nanos.add(self.shared.nanos().saturating_sub(before));

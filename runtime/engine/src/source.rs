@@ -104,7 +104,7 @@ impl SourceLane {
         counters.counted(*lane, counted);
         for item in staged {
             *idle = false;
-            if let (Staged::Batch(_, batch), true) = (&item, shared.trace.is_some()) {
+            if let Staged::Batch(_, batch) = &item {
                 shared.trace("source::produce", &counters.id, *lane, ("batch", batch.num_rows(), 0));
             }
             let sent = std::pin::pin!(send(item, outputs, rejects, watermark));

@@ -15,9 +15,9 @@ use futures::executor::block_on;
 use futures::future::{BoxFuture, FutureExt, ready};
 use rde_core::{
     AsyncTransform, Balance, Budget, Clock, Commit, CommitPermit, Committer, Epoch, EventTime, Faults, Flow, Footprint,
-    InputShape, Inputs, Lanes, Marker, OpenContext, Operator, Output, OutputShape, Plan, Position, Positions, Prepared,
-    Probe, ProbeMode, Progress, Random, Result, Runtime, SchemaVersion, Settings, Shape, Sink, SinkWriter, Source,
-    Spawn, Split, SplitId, State, Traits, Transform, Wanted, Work, Written,
+    InputShape, Inputs, Joining, Lanes, Marker, OpenContext, Operator, Output, OutputShape, Plan, Position, Positions,
+    Prepared, Probe, ProbeMode, Progress, Random, Result, Runtime, SchemaVersion, Settings, Shape, Sink, SinkWriter,
+    Source, Spawn, Split, SplitId, State, Traits, Transform, Wanted, Work, Written,
 };
 
 use crate::shared::lock;
@@ -89,7 +89,7 @@ pub fn numbers(batch: &RecordBatch) -> Vec<i64> {
 }
 
 fn traits(lanes: Lanes) -> Traits {
-    Traits { lanes, whole: false, bounded: true, balance: Balance::Checked, coalesce: false }
+    Traits { lanes, whole: false, bounded: true, balance: Balance::Checked, joining: Joining::Indifferent }
 }
 
 /// A plan made of closures.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use futures::future::BoxFuture;
-use rde_core::{Epoch, Kind, Work};
+use rde_core::{Epoch, Joining, Kind, Work};
 
 use crate::coordinator::Member;
 use crate::counters::Counters;
@@ -225,10 +225,10 @@ impl<'a> Wiring<'a> {
         while let Some((next, _)) = self.layout.next[operators[operators.len() - 1]] {
             operators.push(next);
         }
-        let coalesce = self.shared.settings.coalesce
-            && operators
-                .iter()
-                .any(|operator| self.graph.operators[*operator].traits.is_some_and(|traits| traits.coalesce));
+        // Batches are joined before the head alone, so the first operator that minds says whether they are.
+        let joining = operators.iter().filter_map(|operator| Some(self.graph.operators[*operator].traits?.joining));
+        let joining = joining.into_iter().find(|joining| *joining != Joining::Indifferent);
+        let coalesce = self.shared.settings.coalesce && joining == Some(Joining::Wanted);
         let coalesce_bytes = if coalesce { self.shared.settings.batch_bytes_max.bytes() } else { 0 };
         let mut steps: Vec<Vec<Step>> = (0..self.layout.lanes[head]).map(|_| Vec::new()).collect();
         for operator in operators {

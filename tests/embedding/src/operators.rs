@@ -6,8 +6,8 @@ use rde::arrow::array::{Array, AsArray, Int64Array, RecordBatch};
 use rde::arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
 use rde::core::{
     Balance, BoxFuture, Commit, CommitPermit, Committer, Epoch, EventTime, Faults, Flow, Footprint, InputShape, Inputs,
-    Lanes, Marker, OpenContext, Operator, Output, OutputShape, Payload, Plan, Position, Positions, Prepared, Probe,
-    Progress, Rejected, Result, SchemaVersion, Shape, Sink, SinkWriter, Source, Split, SplitId, State, Traits,
+    Joining, Lanes, Marker, OpenContext, Operator, Output, OutputShape, Payload, Plan, Position, Positions, Prepared,
+    Probe, Progress, Rejected, Result, SchemaVersion, Shape, Sink, SinkWriter, Source, Split, SplitId, State, Traits,
     Transform, Wanted, Written,
 };
 
@@ -30,7 +30,7 @@ fn numbers(batch: &RecordBatch) -> Vec<i64> {
 }
 
 fn traits(lanes: Lanes) -> Traits {
-    Traits { lanes, whole: false, bounded: true, balance: Balance::Checked, coalesce: false }
+    Traits { lanes, whole: false, bounded: true, balance: Balance::Checked, joining: Joining::Indifferent }
 }
 
 /// Reads the numbers below `end`.
@@ -242,7 +242,7 @@ impl SinkWriter for Writer {
     fn write<'a>(&'a mut self, batch: RecordBatch, out: &'a mut Output) -> BoxFuture<'a, Result<Written>> {
         for (row, number) in numbers(&batch).into_iter().enumerate() {
             if number == REFUSED {
-                out.reject(Rejected::new("MINE01", "a number too large", Payload::Row(batch.clone(), row)));
+                out.reject(Rejected::new("MINE01", "a number too large", Payload::Row(Arc::new(batch.clone()), row)));
             } else {
                 self.0.push(number);
             }

@@ -1,5 +1,7 @@
 //! Alignment of barriers, merging of watermarks and ends: messages in, text out.
 
+use arrow::array::{ArrayRef, DictionaryArray};
+use arrow::datatypes::Int8Type;
 use rde_core::Epoch;
 
 use super::*;
@@ -144,12 +146,18 @@ fn rows_before_their_schema_are_refused() {
 }
 
 fn sizes(count: usize, rows: usize, coalesce_bytes: usize) -> Vec<usize> {
+    joined((0..count).map(|_| batch(0..rows as i64)).collect(), coalesce_bytes)
+}
+
+/// Returns the rows of the batches that come of some that wait.
+fn joined(batches: Vec<RecordBatch>, coalesce_bytes: usize) -> Vec<usize> {
     let inbox = Arc::new(Inbox::default());
     let counters = crate::counters::EdgeCounters::new("a.out".into(), "b.in".into());
     let sender = inbox.channel(usize::MAX, Arc::new(counters));
     let send = |message| assert!(matches!(sender.try_send(message, 1), Ok(None)));
-    send(message("schema"));
-    (0..count).for_each(|_| send(Message::Batch(batch(0..rows as i64), None)));
+    let schema = batches[0].schema();
+    send(Message::Schema(Arc::new(SchemaVersion { version: 1, schema, cause: None })));
+    batches.into_iter().for_each(|batch| send(Message::Batch(batch, None)));
     let mut inputs = Inputs::new(inbox, Aligner::new(&[0]), coalesce_bytes);
     let mut sizes = Vec::new();
     while let Some(incoming) = inputs.try_next().expect("the edge is open") {
@@ -166,6 +174,18 @@ fn small_batches_that_wait_are_joined_up_to_the_rows() {
     assert_eq!(sizes(2, COALESCE_ROWS, usize::MAX), [COALESCE_ROWS, COALESCE_ROWS]);
     assert_eq!(sizes(2, COALESCE_ROWS - 1, usize::MAX), [2 * COALESCE_ROWS - 2]);
     assert_eq!(sizes(3, 10, 0), [10, 10, 10]);
+}
+
+#[test]
+fn dictionaries_with_more_values_than_a_key_numbers_stay_apart() {
+    let words = |from: usize| {
+        let words: Vec<String> = (from..from + 100).map(|n| n.to_string()).collect();
+        let column: DictionaryArray<Int8Type> = words.iter().map(String::as_str).collect();
+        RecordBatch::try_from_iter([("w", Arc::new(column) as ArrayRef)]).expect("one column")
+    };
+    let same = words(0);
+    assert_eq!(joined(vec![same.clone(), same.clone(), same], usize::MAX), [300]);
+    assert_eq!(joined(vec![words(0), words(100), words(0)], usize::MAX), [100, 100, 100]);
 }
 
 #[test]

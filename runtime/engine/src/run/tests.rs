@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicI64, AtomicUsize};
 
 use futures::executor::block_on;
-use rde_core::{ByteSize, Flow, Lanes, OnError, Settings};
+use rde_core::{ByteSize, Flow, Joining, Lanes, OnError, Settings};
 
 use super::*;
 use crate::testing::{Numbers, OnBatch, Target, echo, numbers, pass, probe, runtime, schema, transform, whole};
@@ -448,7 +448,7 @@ fn small_batches_are_joined_before_operators_that_wish_it() {
     let source =
         Numbers { batch_rows: 1, before: Arc::new(move |n| gate.store(n, Ordering::SeqCst)), ..Numbers::new(0..100) };
     let mut plan = transform(Lanes::One, slow);
-    plan.traits.coalesce = true;
+    plan.traits.joining = Joining::Wanted;
     let mut line = builder(settings.clone());
     line.add_source("in", "numbers", source.plan(), OperatorOptions::default());
     line.add_transform("t", "scripted", plan, OperatorOptions::default());
@@ -459,6 +459,42 @@ fn small_batches_are_joined_before_operators_that_wish_it() {
     assert_eq!(target.state().visible, (0..100).collect::<Vec<_>>());
     let sizes = sizes.lock().expect("no panic");
     assert!(sizes.len() < 10, "{sizes:?}");
+}
+
+/// Scenario: two operators in one chain, of which the second wants small batches joined.
+/// Guarantees: they are joined before the first, unless its answer may hang on the cuts.
+#[test]
+fn no_batches_are_joined_before_an_operator_that_forbids_it() {
+    let first_sees = |joining: Joining| {
+        let (settings, target) = (Settings::default(), Target::default());
+        let (sizes, gate) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicI64::new(0)));
+        let slow: OnBatch = Arc::new({
+            let (sizes, gate) = (sizes.clone(), gate.clone());
+            move |rows, _, out| {
+                while gate.load(Ordering::SeqCst) < 99 {
+                    std::thread::yield_now();
+                }
+                sizes.lock().expect("no panic").push(rows.num_rows());
+                out.batch(0, rows.clone());
+                Ok(Flow::Done)
+            }
+        });
+        let before: Arc<dyn Fn(i64) + Send + Sync> = Arc::new(move |n| gate.store(n, Ordering::SeqCst));
+        let source = Numbers { batch_rows: 1, before, ..Numbers::new(0..100) };
+        let (mut first, mut second) = (transform(Lanes::One, slow), transform(Lanes::One, pass()));
+        (first.traits.joining, second.traits.joining) = (joining, Joining::Wanted);
+        let mut line = builder(settings.clone());
+        line.add_source("in", "numbers", source.plan(), OperatorOptions::default());
+        line.add_transform("a", "scripted", first, OperatorOptions::default());
+        line.add_transform("b", "scripted", second, OperatorOptions::default());
+        line.add_sink("out", "target", target.plan(), OperatorOptions::default());
+        line.connect("in", "a").connect("a", "b").connect("b", "out");
+        let report = block_on(PipelineEngine::new(runtime()).run(build(line, &settings), RunControl::new()));
+        assert_eq!(report.status, Status::Completed, "{:?}", report.error);
+        sizes.lock().expect("no panic").len()
+    };
+    assert!(first_sees(Joining::Indifferent) < 10);
+    assert_eq!(first_sees(Joining::Forbidden), 100);
 }
 
 #[test]

@@ -10,8 +10,8 @@ use std::time::Duration;
 use arrow::array::{Array, AsArray, RecordBatch};
 use rde_core::{
     Balance, BoxFuture, Clock, Commit, CommitPermit, Committer, Epoch, Error, Faults, Footprint, InputShape, Inputs,
-    Lanes, Marker, OpenContext, Operator, Output, OutputShape, Payload, Plan, Prepared, Probe, Rejected, Result,
-    SchemaVersion, Sink, SinkWriter, Traits, Wanted, Written,
+    Joining, Lanes, Marker, OpenContext, Operator, Output, OutputShape, Payload, Plan, Prepared, Probe, Rejected,
+    Result, SchemaVersion, Sink, SinkWriter, Traits, Wanted, Written,
 };
 
 use super::check::InputCheck;
@@ -160,7 +160,7 @@ impl Plan for CollectSink {
 
     fn traits(&self) -> Traits {
         let lanes = if self.script.many { Lanes::Many } else { Lanes::One };
-        Traits { lanes, whole: false, bounded: true, balance: Balance::Checked, coalesce: false }
+        Traits { lanes, whole: false, bounded: true, balance: Balance::Checked, joining: Joining::Indifferent }
     }
 
     fn wanted(&mut self, _: &[Wanted]) -> Vec<Wanted> {
@@ -272,7 +272,7 @@ impl Writer {
         } else {
             for (at, row) in self.check.batch(batch).into_iter().enumerate() {
                 if self.script.rejects(&row) && !self.script.reject_late {
-                    self.refuse(&row, Payload::Row(batch.clone(), at), out);
+                    self.refuse(&row, Payload::Row(Arc::new(batch.clone()), at), out);
                 } else {
                     kept.push(Kept::Row(row));
                 }

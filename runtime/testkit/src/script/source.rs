@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rde_core::{
-    Balance, BoxFuture, Clock, Epoch, EventTime, Faults, Footprint, InputShape, Inputs, Lanes, OpenContext, Operator,
-    Output, OutputShape, Payload, Plan, Position, Positions, Probe, Progress, Rejected, Result, Shape, Source, Split,
-    SplitId, Traits, Wanted,
+    Balance, BoxFuture, Clock, Epoch, EventTime, Faults, Footprint, InputShape, Inputs, Joining, Lanes, OpenContext,
+    Operator, Output, OutputShape, Payload, Plan, Position, Positions, Probe, Progress, Rejected, Result, Shape,
+    Source, Split, SplitId, Traits, Wanted,
 };
 
 use super::rows::{self, Row, mix};
@@ -135,7 +135,7 @@ impl Plan for ScriptedSource {
             whole: false,
             bounded: !self.script.endless,
             balance: Balance::Checked,
-            coalesce: false,
+            joining: Joining::Indifferent,
         }
     }
 

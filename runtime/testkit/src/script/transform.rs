@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use rde_core::{
-    Balance, BoxFuture, Epoch, EventTime, Faults, Flow, Footprint, InputShape, Inputs, Lanes, OpenContext, Operator,
-    Output, OutputShape, Payload, Plan, Probe, Rejected, Result, SchemaVersion, Shape, State, Traits, Transform,
-    Wanted,
+    Balance, BoxFuture, Epoch, EventTime, Faults, Flow, Footprint, InputShape, Inputs, Joining, Lanes, OpenContext,
+    Operator, Output, OutputShape, Payload, Plan, Probe, Rejected, Result, SchemaVersion, Shape, State, Traits,
+    Transform, Wanted,
 };
 
 use super::check::InputCheck;
@@ -144,7 +144,7 @@ impl Plan for ScriptedTransform {
             whole: false,
             bounded: true,
             balance: if one_to_one { Balance::Checked } else { Balance::Free },
-            coalesce: self.script.seed.is_multiple_of(3),
+            joining: if self.script.seed.is_multiple_of(3) { Joining::Wanted } else { Joining::Indifferent },
         }
     }
 
@@ -286,7 +286,7 @@ impl Transform for Lane {
                 Ok(made) => self.rest.extend(made),
                 Err(row) => {
                     let message = format!("{}/{}", row.id, row.route);
-                    out.reject(Rejected::new(codes::REFUSED.id, message, Payload::Row(batch.clone(), at)));
+                    out.reject(Rejected::new(codes::REFUSED.id, message, Payload::Row(Arc::new(batch.clone()), at)));
                 }
             }
         }

@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::stream::{self, StreamExt};
 use rde_core::{
-    AsyncTransform, Balance, BatchStream, BoxFuture, BoxStream, Faults, Footprint, InputShape, Inputs, Lanes,
+    AsyncTransform, Balance, BatchStream, BoxFuture, BoxStream, Faults, Footprint, InputShape, Inputs, Joining, Lanes,
     OpenContext, Operator, OutputShape, Plan, Probe, Produced, Result, Traits, Wanted,
 };
 
@@ -95,7 +95,7 @@ impl Plan for ScriptedWhole {
     }
 
     fn traits(&self) -> Traits {
-        Traits { lanes: Lanes::One, whole: true, bounded: true, balance: Balance::Free, coalesce: false }
+        Traits { lanes: Lanes::One, whole: true, bounded: true, balance: Balance::Free, joining: Joining::Indifferent }
     }
 
     fn wanted(&mut self, _: &[Wanted]) -> Vec<Wanted> {

@@ -104,6 +104,24 @@ fn a_cancel_abandons_and_commits_nothing() {
     assert_eq!((target.visible().len(), target.state().abandoned), (0, 1));
 }
 
+/// Scenario: the run is cancelled when its last commit is about to begin.
+/// Guarantees: the commit is finished, since it has its permit, and the report says so: a run that is said to have failed would
+/// be run again.
+#[test]
+fn a_cancel_behind_the_last_checkpoint_does_not_deny_what_was_committed() {
+    let (target, control) = (Target::default(), RunControl::new());
+    let stop = control.clone();
+    let hook: TraceHook = Arc::new(move |event| {
+        if event.function == "commit::commit" {
+            stop.cancel();
+        }
+    });
+    let source = Numbers::new(0..1000);
+    let report = check_with(Settings::default(), source, pass(), &target, control, |engine| engine.trace(hook));
+    assert_eq!(report.status, Status::Completed, "{:?}", report.error);
+    assert_eq!((target.visible().len(), target.state().abandoned), (1000, 0));
+}
+
 #[test]
 fn a_drain_commits_what_was_read_and_says_so() {
     let (target, control) = (Target::default(), RunControl::new());
