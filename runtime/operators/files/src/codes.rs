@@ -34,9 +34,9 @@ rde_core::codes! {
     /// Files of one source have other columns.
     PARQUET_COLUMNS = "RDE0532", "columns differ between parquet files",
         "Files of one source are matched by column name, and must have the same columns with the same types as the first file, or as `schema` says. Read files of another shape with a source of their own.";
-    /// Parquet needs a file.
-    PARQUET_NEEDS_FILE = "RDE0533", "parquet cannot be read from a pipe",
-        "A Parquet file is read from its end, so it cannot come from standard input or a FIFO. Write it to a file first.";
+    /// A pipe is read once, Parquet from its end.
+    INPUT_NOT_KEPT = "RDE0533", "a piped parquet input cannot be kept",
+        "A Parquet file is read from its end, so what comes from standard input or a FIFO is first kept in the folder `settings.spill`, without a name. The folder cannot be written, or the input has more bytes than `settings.spill_max`. Raise it, or write the input to a file and read that.";
     /// A compression that this build does not know.
     PARQUET_CODEC = "RDE0534", "parquet compression cannot be read",
         "A column of a Parquet file is compressed with a codec that this build does not have, for example brotli. The file is sound. Write it again with zstd, snappy, gzip, lz4 or none.";
@@ -50,10 +50,10 @@ rde_core::codes! {
     CSV_NO_HEADER = "RDE0551", "csv file without header",
         "A CSV file is empty, so it has no header line and its columns are not known. Remove it from the input, or list the columns under `schema`.";
     /// There is no file, and so no columns.
-    CSV_NO_COLUMNS = "RDE0552", "columns are not known",
+    NO_COLUMNS = "RDE0552", "columns are not known",
         "`allow_empty` lets a source have no files, but then its columns are not known. List them under `schema`.";
     /// A position cannot be found again.
-    CSV_POSITION = "RDE0553", "position not found in csv input",
+    POSITION = "RDE0553", "position not found in an input",
         "A run that should go on from a checkpoint did not find the recorded position in the input again. The input changed, or the batch settings did. Start the pipeline anew.";
 
     /// The output is there.

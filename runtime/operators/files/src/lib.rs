@@ -16,6 +16,7 @@ mod testing;
 mod types;
 
 pub use csv::CsvSource;
+pub use format::{RowsFormat, rows_text};
 pub use parquet::ParquetSource;
 pub use sink::{CsvSink, JsonSink, ParquetSink};
 pub use stdout::StdoutSink;

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use futures::future::BoxFuture;
 use rde_core::{
-    Balance, Columns, Error, Faults, Fields, Footprint, InputShape, Inputs, Kind, Lanes, OpenContext, Operator,
-    OperatorSpec, OutputShape, Place, Plan, Probe, ProbeMode, Reference, Result, Settings, Shape, Source, Traits,
-    TypeNote, Wanted,
+    Balance, Columns, Error, Faults, Fields, Footprint, InputShape, Inputs, Joining, Kind, Lanes, OpenContext,
+    Operator, OperatorSpec, OutputShape, Place, Plan, Probe, ProbeMode, Reference, Result, Settings, Shape, Source,
+    Traits, TypeNote, Wanted,
 };
 
 use super::config::{CsvSourceConfig, DELIMITER_HELP, SAMPLE_FILES, SampleRows, delimiter_byte};
@@ -188,7 +188,7 @@ impl CsvPlan {
             return Err(no_header(&empty.file));
         }
         if found.is_empty() {
-            return Err(Error::config(&codes::CSV_NO_COLUMNS, "no file matches, so the columns are not known")
+            return Err(Error::config(&codes::NO_COLUMNS, "no file matches, so the columns are not known")
                 .help("list the columns under `schema`")
                 .at(Place::field("/path")));
         }
@@ -286,7 +286,7 @@ impl CsvPlan {
     fn open_lanes(mut self, ctx: &OpenContext) -> Result<Vec<Box<dyn Source>>> {
         match std::mem::replace(&mut self.found, Found::Unknown(String::new())) {
             Found::Unknown(reason) => {
-                Err(Error::internal(&codes::CSV_NO_COLUMNS, format!("the columns are not known: {reason}")))
+                Err(Error::internal(&codes::NO_COLUMNS, format!("the columns are not known: {reason}")))
             }
             Found::Files(schema, files) => {
                 let mut job = self.job(&schema, self.output(&schema));
@@ -338,7 +338,7 @@ impl Plan for CsvPlan {
 
     fn traits(&self) -> Traits {
         let lanes = if matches!(self.found, Found::Pipe(..)) { Lanes::One } else { Lanes::Many };
-        Traits { lanes, whole: false, bounded: true, balance: Balance::Checked, coalesce: false }
+        Traits { lanes, whole: false, bounded: true, balance: Balance::Checked, joining: Joining::Indifferent }
     }
 
     fn wanted(&mut self, by_output: &[Wanted]) -> Vec<Wanted> {

@@ -249,6 +249,7 @@ impl Source for CsvLane {
     }
 
     fn next<'a>(&'a mut self, out: &'a mut Output) -> BoxFuture<'a, Result<Progress>> {
+        tracing::trace!(target: "rde::path", "csv::next");
         Box::pin(self.produce(out))
     }
 
@@ -401,10 +402,10 @@ fn skip(current: &mut Current, rows: u64) -> Result<()> {
 }
 
 fn lost(file: &InputFile) -> Error {
-    Error::config(&codes::CSV_POSITION, format!("the recorded position in `{}` is not there any more", file.shown))
+    Error::config(&codes::POSITION, format!("the recorded position in `{}` is not there any more", file.shown))
         .help("start the pipeline anew")
 }
 
 fn internal(file: &InputFile, error: ArrowError) -> Error {
-    Error::internal(&codes::CSV_POSITION, format!("cannot make a batch of rows of `{}`", file.shown)).caused_by(error)
+    Error::internal(&codes::POSITION, format!("cannot make a batch of rows of `{}`", file.shown)).caused_by(error)
 }

@@ -150,6 +150,37 @@ impl FileFormat {
     }
 }
 
+/// A format of rows that a person can compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowsFormat {
+    /// CSV with a header.
+    Csv,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Returns rows as the sinks write them. The error says which columns the format cannot hold, or which value has no text.
+pub fn rows_text(schema: &SchemaRef, batches: &[RecordBatch], format: RowsFormat) -> Result<String, String> {
+    let format = match format {
+        RowsFormat::Csv => FileFormat::Csv(CsvFormat { header: true, delimiter: b',', null_value: String::new() }),
+        RowsFormat::Json => FileFormat::Json,
+    };
+    let refused = format.refuses(schema);
+    if !refused.is_empty() {
+        return Err(format!("{} cannot hold the columns {}", format.name(), refused.join(", ")));
+    }
+    let written = || {
+        let mut encoder = format.begin(Vec::new(), schema, Begin::default())?;
+        batches.iter().try_for_each(|batch| encoder.write(batch))?;
+        encoder.finish()
+    };
+    let bytes = written().map_err(|error| match error {
+        EncodeError::Io(error) => error.to_string(),
+        EncodeError::Format(message) => message,
+    })?;
+    Ok(String::from_utf8(bytes).expect("texts are UTF-8"))
+}
+
 impl From<io::Error> for EncodeError {
     fn from(error: io::Error) -> EncodeError {
         EncodeError::Io(error)

@@ -1,12 +1,14 @@
 //! From a `path` to the sorted list of files it means.
 //!
 //! A folder means every file of the format below it, a glob every file that matches. Names that begin with a dot are left
-//! out, unless the pattern writes the dot, so nothing finds staged files. Matching is on names with replacement characters
+//! out, unless the pattern writes the dot, so nothing finds staged files. Links are followed, one that leads back to a folder
+//! it lies in is not. Matching is on names with replacement characters
 //! for what is not UTF-8; opening uses the real bytes.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Component, Path, PathBuf};
 
 use glob::{MatchOptions, Pattern};
@@ -30,7 +32,7 @@ pub(crate) fn resolve(base: &Path, path: &str, extensions: &[&str], allow_empty:
     let found = match fs::metadata(&full) {
         Ok(metadata) if metadata.is_dir() => {
             let mut found = Vec::new();
-            walk(&full, 0, &mut |file| {
+            walk(&full, &mut Vec::new(), &mut |file| {
                 if has_extension(file, extensions) {
                     found.push(file.to_owned());
                 }
@@ -77,28 +79,39 @@ fn expand(base: &Path, path: &str) -> Result<Vec<PathBuf>> {
             root.push(text);
             continue;
         }
+        // Two of these in a row mean the same as one, which looks at every folder once.
+        if text == "**" && steps.last().is_some_and(|last: &Pattern| last.as_str() == "**") {
+            continue;
+        }
         steps.push(Pattern::new(text).map_err(|error| at_path(bad_glob(path, &error)))?);
     }
     let mut found = Vec::new();
-    descend(&root, &steps, 0, &mut found)?;
+    descend(&root, &steps, &mut Vec::new(), &mut found)?;
     found.sort();
     found.dedup();
     Ok(found)
 }
 
-fn descend(folder: &Path, steps: &[Pattern], depth: usize, found: &mut Vec<PathBuf>) -> Result<()> {
+/// Folders that are being searched, each below the one before it, by device and inode.
+type Above = Vec<(u64, u64)>;
+
+fn descend(folder: &Path, steps: &[Pattern], above: &mut Above, found: &mut Vec<PathBuf>) -> Result<()> {
     let Some((step, rest)) = steps.split_first() else { return Ok(()) };
     if step.as_str() == "**" {
-        descend(folder, rest, depth, found)?;
-        for (path, is_folder) in entries(folder)? {
-            let hidden = is_hidden(&path);
-            if is_folder && !hidden && depth < DEPTH_MAX {
-                descend(&path, steps, depth + 1, found)?;
-            } else if rest.is_empty() && !hidden {
-                found.push(path);
+        return enter(folder, above, &mut |above| {
+            descend(folder, rest, above, found)?;
+            for (path, is_folder) in entries(folder)? {
+                if is_hidden(&path) {
+                    continue;
+                }
+                if is_folder {
+                    descend(&path, steps, above, found)?;
+                } else if rest.is_empty() {
+                    found.push(path);
+                }
             }
-        }
-        return Ok(());
+            Ok(())
+        });
     }
     if !is_glob(step.as_str()) {
         let path = folder.join(step.as_str());
@@ -106,7 +119,7 @@ fn descend(folder: &Path, steps: &[Pattern], depth: usize, found: &mut Vec<PathB
             found.extend(path.exists().then_some(path));
             Ok(())
         } else {
-            descend(&path, rest, depth, found)
+            descend(&path, rest, above, found)
         };
     }
     for (path, is_folder) in entries(folder)? {
@@ -117,23 +130,38 @@ fn descend(folder: &Path, steps: &[Pattern], depth: usize, found: &mut Vec<PathB
         if rest.is_empty() {
             found.push(path);
         } else if is_folder {
-            descend(&path, rest, depth, found)?;
+            descend(&path, rest, above, found)?;
         }
     }
     Ok(())
 }
 
-fn walk(folder: &Path, depth: usize, found: &mut impl FnMut(&Path)) -> Result<()> {
-    for (path, is_folder) in entries(folder)? {
-        if is_hidden(&path) {
-            continue;
+fn walk(folder: &Path, above: &mut Above, found: &mut dyn FnMut(&Path)) -> Result<()> {
+    enter(folder, above, &mut |above| {
+        for (path, is_folder) in entries(folder)? {
+            match (is_hidden(&path), is_folder) {
+                (true, _) => {}
+                (false, true) => walk(&path, above, found)?,
+                (false, false) => found(&path),
+            }
         }
-        if is_folder && depth < DEPTH_MAX {
-            walk(&path, depth + 1, found)?;
-        } else if !is_folder {
-            found(&path);
-        }
+        Ok(())
+    })
+}
+
+/// Searches a folder, unless it is one of those above it: then a link led back.
+fn enter(folder: &Path, above: &mut Above, search: &mut dyn FnMut(&mut Above) -> Result<()>) -> Result<()> {
+    let Ok(metadata) = fs::metadata(folder) else { return Ok(()) };
+    let own = (metadata.dev(), metadata.ino());
+    if above.contains(&own) {
+        return Ok(());
     }
+    if above.len() > DEPTH_MAX {
+        return Err(at_path(too_deep(folder)));
+    }
+    above.push(own);
+    search(above)?;
+    above.pop();
     Ok(())
 }
 
@@ -146,7 +174,9 @@ fn entries(folder: &Path) -> Result<Vec<(PathBuf, bool)>> {
     let mut entries = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        entries.push((entry.path(), entry.file_type().map_err(failed)?.is_dir()));
+        let (path, kind) = (entry.path(), entry.file_type().map_err(failed)?);
+        let is_folder = kind.is_dir() || kind.is_symlink() && path.is_dir();
+        entries.push((path, is_folder));
     }
     entries.sort();
     Ok(entries)
@@ -177,6 +207,11 @@ fn nothing(path: &str, extensions: &[&str]) -> Error {
     Error::config(&codes::NO_FILES, message).help(
         "check `path`; a relative path is relative to the pipeline file; write `allow_empty: true` if no file is a valid input",
     )
+}
+
+fn too_deep(folder: &Path) -> Error {
+    let message = format!("`{}` lies more than {DEPTH_MAX} folders deep", folder.display());
+    Error::config(&codes::BAD_PATH, message).help("give `path` a folder nearer to the files")
 }
 
 fn bad_glob(path: &str, error: &glob::PatternError) -> Error {

@@ -5,6 +5,7 @@
 //! Not here: what the bytes mean (`csv`, `parquet`).
 
 mod gzip;
+mod kept;
 mod list;
 mod pipe;
 mod progress;
@@ -15,9 +16,11 @@ use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use rde_core::{Error, LATER_STAGE, PathPattern, Place, Result};
 
+pub(crate) use kept::keep;
 pub(crate) use list::{is_glob, resolve};
 pub(crate) use pipe::{PipeReader, Piped};
 pub(crate) use progress::{LaneSplits, Reached, unknown_split};
@@ -38,6 +41,8 @@ pub(crate) struct InputFile {
     pub(crate) codec: Codec,
     /// What `discover` saw.
     stamp: Stamp,
+    /// Its bytes, where they came once and were kept.
+    kept: Option<Arc<File>>,
 }
 
 /// Kinds of inputs.
@@ -79,6 +84,7 @@ impl InputFile {
             kind: InputKind::Stdin,
             codec: Codec::Plain,
             stamp: Stamp::default(),
+            kept: None,
         }
     }
 
@@ -93,7 +99,7 @@ impl InputFile {
             let message = format!("cannot read `{shown}`: it is neither a file, a folder nor a pipe");
             return Err(Error::config(&codes::BAD_PATH, message).help("name a file, a folder or a glob in `path`"));
         };
-        Ok(InputFile { codec: Codec::of(&path), path, shown, kind, stamp: Stamp::of(metadata) })
+        Ok(InputFile { codec: Codec::of(&path), path, shown, kind, stamp: Stamp::of(metadata), kept: None })
     }
 
     /// Returns its length in bytes, 0 for pipes.
@@ -121,6 +127,9 @@ impl InputFile {
 
     /// Opens a regular file and checks that it is what `discover` saw.
     pub(crate) fn open(&self) -> Result<File> {
+        if let Some(kept) = &self.kept {
+            return self.open_kept(kept);
+        }
         let file = File::open(&self.path).map_err(|error| self.gone_or(error))?;
         let now = file.metadata().map_err(|error| input_error(&self.shown, error))?;
         if Stamp::of(&now) == self.stamp { Ok(file) } else { Err(self.changed()) }
@@ -128,6 +137,9 @@ impl InputFile {
 
     /// Checks that the file under the path is still what `discover` saw.
     pub(crate) fn check_unchanged(&self) -> Result<()> {
+        if self.kept.is_some() {
+            return Ok(());
+        }
         let now = fs::metadata(&self.path).map_err(|error| self.gone_or(error))?;
         if Stamp::of(&now) == self.stamp { Ok(()) } else { Err(self.changed()) }
     }

@@ -79,13 +79,13 @@ impl Reached {
 
     fn decode(position: &Position) -> Result<Reached> {
         let written = serde_json::from_slice::<Written>(&position.0).ok().filter(|written| written.version == VERSION);
-        let written = written
-            .ok_or_else(|| Error::internal(&codes::CSV_POSITION, "a position of a file source cannot be read"))?;
+        let written =
+            written.ok_or_else(|| Error::internal(&codes::POSITION, "a position of a file source cannot be read"))?;
         Ok(Reached { rows: written.rows, ended: written.ended })
     }
 }
 
 /// Makes the error of a split that the source does not have.
 pub(crate) fn unknown_split(split: &Split) -> Error {
-    Error::internal(&codes::CSV_POSITION, format!("the source has no split `{}`", split.id.0))
+    Error::internal(&codes::POSITION, format!("the source has no split `{}`", split.id.0))
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufReader, Read, Write};
+use std::os::unix::fs::symlink;
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -28,6 +29,51 @@ fn staged_and_hidden_files_are_never_found() {
     for path in [".", "*", "*.csv", "**"] {
         let found = resolve(folder.path(), path, &["csv"], false).expect("one file");
         assert_eq!(found.len(), 1, "{path}");
+    }
+}
+
+/// Scenario: folders behind links, one link twice, and links that lead back up.
+/// Guarantees: what is behind a link is read as what it is named, and no search runs in circles.
+#[test]
+fn links_are_followed_and_circles_are_not() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let base = folder.path().join("data");
+    for made in ["data/a", "elsewhere/deep"] {
+        fs::create_dir_all(folder.path().join(made)).expect("writable");
+    }
+    for file in ["data/a/f.csv", "elsewhere/f.csv", "elsewhere/deep/f.csv"] {
+        fs::write(folder.path().join(file), "").expect("writable");
+    }
+    for (target, link) in
+        [("../elsewhere", "b"), ("../elsewhere", "c"), ("..", "a/up"), (".", "self"), ("a/f.csv", "g.csv")]
+    {
+        symlink(target, base.join(link)).expect("writable");
+    }
+    let found = |path: &str| {
+        let found = resolve(&base, path, &["csv"], false).expect("there are files");
+        found.into_iter().map(|file| file.shown).collect::<Vec<String>>()
+    };
+    assert_eq!(found("*/f.csv"), ["a/f.csv", "b/f.csv", "c/f.csv"]);
+    let all = ["a/f.csv", "b/deep/f.csv", "b/f.csv", "c/deep/f.csv", "c/f.csv", "g.csv"];
+    for path in [".", "**/*.csv", "**", "**/**/f.csv"] {
+        let all: Vec<&str> = all.into_iter().filter(|file| !path.ends_with("f.csv") || *file != "g.csv").collect();
+        assert_eq!(found(path), all, "{path}");
+    }
+}
+
+#[test]
+fn folders_without_end_are_refused_and_not_left_out() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let deep: std::path::PathBuf = std::iter::repeat_n("d", 64).collect();
+    fs::create_dir_all(folder.path().join(&deep)).expect("writable");
+    fs::write(folder.path().join(&deep).join("f.csv"), "").expect("writable");
+    for path in [".", "**/*.csv"] {
+        assert_eq!(resolve(folder.path(), path, &["csv"], false).expect("64 are searched").len(), 1, "{path}");
+    }
+    fs::create_dir(folder.path().join(&deep).join("d")).expect("writable");
+    for path in [".", "**/*.csv"] {
+        let error = resolve(folder.path(), path, &["csv"], false).expect_err("65 are too many");
+        assert_eq!(error.code(), "RDE0506", "{path}");
     }
 }
 

@@ -11,7 +11,7 @@ use crate::csv::ColumnTypes;
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ParquetSourceConfig {
-    /// File, folder or glob. A folder means every `.parquet` file below it.
+    /// File, folder, glob, or `-` for standard input. A folder means every `.parquet` file below it.
     pub path: String,
     /// Every column and its type, for example `{ id: int64, at: "timestamp(us, UTC)" }`: files that differ are an error.
     /// Taken from the first file when absent.

@@ -12,9 +12,9 @@ use futures::future::BoxFuture;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::Compression;
 use rde_core::{
-    Balance, Columns, Error, Faults, Fields, Footprint, InputShape, Inputs, Kind, Lanes, OpenContext, Operator,
-    OperatorSpec, OutputShape, Place, Plan, Probe, Reference, Result, Settings, Shape, Source, Split, SplitId, Traits,
-    Wanted,
+    Balance, Columns, Error, Faults, Fields, Footprint, InputShape, Inputs, Joining, Kind, Lanes, OpenContext,
+    Operator, OperatorSpec, OutputShape, Place, Plan, Probe, ProbeMode, Reference, Result, Settings, Shape, Source,
+    Split, SplitId, Traits, Wanted,
 };
 
 use super::bytes::{ParquetBytes, contained};
@@ -22,7 +22,7 @@ use super::config::ParquetSourceConfig;
 use super::source::{Job, ParquetFile, ParquetLane, Part};
 use crate::codes;
 use crate::csv::ColumnTypes;
-use crate::input::{InputFile, at_path, footprint, path_fault, resolve};
+use crate::input::{InputFile, at_path, footprint, keep, path_fault, resolve};
 use crate::types::type_name;
 
 /// Names in a folder that belong to the source.
@@ -47,7 +47,8 @@ impl OperatorSpec for ParquetSource {
             "Columns that a `partition_by` put into the names of folders are not read back. Only the columns somebody reads are decoded, and row groups whose statistics rule out every wanted row are not \
              read. Files of one source are matched by column name; a missing or additional column, or another type, is an \
              error. Row groups are divided between lanes when `parallelism` is above 1. A file that changes between the \
-             start of a run and the end of its rows fails the run.",
+             start of a run and the end of its rows fails the run. Standard input and FIFOs are first kept in the spill folder, \
+             since Parquet is read from its end.",
             "parquet: { path: data/flights.parquet }",
         )
     }
@@ -55,9 +56,6 @@ impl OperatorSpec for ParquetSource {
     fn parse(&self, fields: &Fields) -> Result<Box<dyn Plan>, Faults> {
         let config: ParquetSourceConfig = fields.read(&codes::BAD_SOURCE_FIELD)?;
         let mut faults: Vec<Error> = path_fault(&config.path).into_iter().collect();
-        if config.path == "-" {
-            faults.push(needs_file("standard input").at(Place::field("/path")));
-        }
         let given = match config.schema.as_ref().map(ColumnTypes::resolve).transpose() {
             Ok(schema) => schema.map(Arc::new),
             Err(found) => {
@@ -95,10 +93,17 @@ struct ParquetPlan {
 }
 
 impl ParquetPlan {
-    fn look(&mut self, probe: &Probe) -> Result<()> {
+    async fn look(&mut self, probe: &Probe) -> Result<()> {
         let inputs = resolve(&probe.base, &self.config.path, &EXTENSIONS, self.config.allow_empty)?;
+        if probe.mode == ProbeMode::Look && inputs.iter().any(InputFile::is_piped) {
+            return Ok(());
+        }
         let mut schema = self.given.clone();
-        for input in inputs {
+        for mut input in inputs {
+            if input.is_piped() {
+                let spill = probe.base.join(&self.settings.spill);
+                input = keep(input, &probe.runtime, &spill, self.settings.spill_max.0).await?;
+            }
             let file = footer(input)?;
             schema = Some(match schema {
                 None => file.schema.clone(),
@@ -114,7 +119,7 @@ impl ParquetPlan {
             self.files.push(file);
         }
         self.schema = Some(schema.ok_or_else(|| {
-            Error::config(&codes::CSV_NO_COLUMNS, "no file matches, so the columns are not known")
+            Error::config(&codes::NO_COLUMNS, "no file matches, so the columns are not known")
                 .help("list the columns under `schema`")
                 .at(Place::field("/path"))
         })?);
@@ -172,8 +177,7 @@ impl Plan for ParquetPlan {
     fn discover<'a>(&'a mut self, probe: &'a Probe) -> BoxFuture<'a, Result<(), Faults>> {
         self.base.clone_from(&probe.base);
         let id = self.id.clone();
-        let result = self.look(probe).map_err(|error| Faults::from(at_path(error).in_operator(&id)));
-        Box::pin(std::future::ready(result))
+        Box::pin(async move { self.look(probe).await.map_err(|error| Faults::from(at_path(error).in_operator(&id))) })
     }
 
     fn inputs(&self) -> Inputs {
@@ -184,13 +188,21 @@ impl Plan for ParquetPlan {
         Faults::check(self.type_faults())?;
         let shape = match &self.schema {
             Some(schema) => Shape::Known(self.output(schema)),
-            None => Shape::Unknown("the files were not looked at".to_owned()),
+            None => Shape::Unknown(
+                "a pipe is read only by `rde run`; list its columns under `schema` to have them checked".to_owned(),
+            ),
         };
         Ok(vec![OutputShape { port: "out".to_owned(), shape }])
     }
 
     fn traits(&self) -> Traits {
-        Traits { lanes: Lanes::Many, whole: false, bounded: true, balance: Balance::Checked, coalesce: false }
+        Traits {
+            lanes: Lanes::Many,
+            whole: false,
+            bounded: true,
+            balance: Balance::Checked,
+            joining: Joining::Indifferent,
+        }
     }
 
     fn wanted(&mut self, by_output: &[Wanted]) -> Vec<Wanted> {
@@ -211,9 +223,6 @@ impl Plan for ParquetPlan {
 }
 
 fn footer(input: InputFile) -> Result<ParquetFile> {
-    if input.is_piped() {
-        return Err(needs_file(&format!("`{}`", input.shown)));
-    }
     let bytes = ParquetBytes::new(input.open()?, input.bytes());
     let metadata = contained(|| ArrowReaderMetadata::load(&bytes, ArrowReaderOptions::new())).map_err(|error| {
         Error::config(&codes::PARQUET_FOOTER, format!("cannot read the footer of `{}`", input.shown))
@@ -306,9 +315,4 @@ fn with_nullability(expected: &SchemaRef, found: &SchemaRef) -> SchemaRef {
         field.as_ref().clone().with_nullable(field.is_nullable() || nullable)
     });
     Arc::new(Schema::new(fields.collect::<Vec<Field>>()))
-}
-
-fn needs_file(what: &str) -> Error {
-    Error::config(&codes::PARQUET_NEEDS_FILE, format!("cannot read parquet from {what}"))
-        .help("a parquet file is read from its end; write it to a file first")
 }

@@ -1,7 +1,9 @@
 //! Files, row groups, pushdown and damage of the `parquet` source, through its plan and lanes.
+#![expect(clippy::disallowed_methods, reason = "the other end of a pipe is a thread of the test")]
 
 use std::fs::{self, File};
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -11,7 +13,7 @@ use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Field, IntervalDayTime};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
-use rde_core::{Columns, Comparison, Predicate, Scalar, Wanted};
+use rde_core::{ByteSize, Columns, Comparison, Predicate, ProbeMode, Scalar, Shape, Wanted};
 use serde_json::{Value, json};
 
 use super::ParquetSource;
@@ -185,10 +187,34 @@ fn a_page_that_is_damaged_is_named_with_its_row_group() {
     assert!(!errors[0].causes().is_empty());
 }
 
+/// Scenario: a file comes through a FIFO, is looked at without being read, and is larger than may be kept.
+/// Guarantees: a run reads every row group of it; a look neither reads nor waits; the bound holds at the limit and one below.
 #[test]
-fn pipes_are_refused_before_the_run() {
+fn a_pipe_is_kept_and_read_like_a_file() {
     let folder = folder();
-    let errors = SourceTest::new(folder.path()).run(&ParquetSource, json!({ "path": "-" })).expect_err("no file");
+    let fifo = folder.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&fifo).status().expect("mkfifo runs").success());
+    let bytes = fs::read(folder.path().join("a.parquet")).expect("it is there");
+    let mut test = SourceTest::new(folder.path());
+    let plan = test.plan(&ParquetSource, json!({ "path": "pipe" }), ProbeMode::Look);
+    let shapes = plan.expect("a pipe is an input").bind(&[]).expect("its columns come later");
+    assert!(matches!(&shapes[0].shape, Shape::Unknown(reason) if reason.contains("`schema`")), "{:?}", shapes[0].shape);
+
+    let mut run = |spill_max: u64, lanes| {
+        test.settings.spill = folder.path().join("spill");
+        test.settings.spill_max = ByteSize(spill_max);
+        test.lanes = lanes;
+        let (fifo, bytes) = (fifo.clone(), bytes.clone());
+        // The reader may leave before the end.
+        let writer = std::thread::spawn(move || drop(fs::write(fifo, bytes)));
+        let read = test.run(&ParquetSource, json!({ "path": "pipe" }));
+        writer.join().expect("the writer ends");
+        read
+    };
+    let read = run(bytes.len() as u64, 8).expect("it is kept");
+    assert_eq!(read.rows_by_lane, [1000, 1000, 1000, 500]);
+    assert_eq!(fs::read_dir(folder.path().join("spill")).expect("it was made").count(), 0, "the file has no name");
+    let errors = run(bytes.len() as u64 - 1, 1).expect_err("one byte too many");
     assert_eq!(errors[0].code(), "RDE0533");
 }
 

@@ -89,6 +89,7 @@ impl Committer for FileCommitter {
     }
 
     fn commit<'a>(&'a mut self, _permit: &'a CommitPermit, commit: &'a Commit) -> BoxFuture<'a, Result<()>> {
+        tracing::trace!(target: "rde::path", "files::commit");
         Box::pin(std::future::ready(self.make_visible(commit)))
     }
 

@@ -152,9 +152,10 @@ impl LaneWriter {
             return self.bound_memory();
         };
         let divided = divider.divide(batch).map_err(|error| encode_error(error.into(), self.path()))?;
+        let refused = Arc::new(batch.clone());
         for row in divided.refused {
             let message = format!("a value of `partition_by` makes a folder name of more than {FOLDER_NAME_MAX} bytes");
-            out.reject(Rejected::new(codes::PARTITION_VALUE.id, message, Payload::Row(batch.clone(), row)));
+            out.reject(Rejected::new(codes::PARTITION_VALUE.id, message, Payload::Row(refused.clone(), row)));
         }
         divided.parts.into_iter().try_for_each(|part| self.put_part(&part))?;
         self.bound_memory()
@@ -180,8 +181,8 @@ impl LaneWriter {
     }
 
     fn put_parked(&mut self, key: &[u8]) -> Result<()> {
-        let taken = self.parked.take(key).map_err(|error| encode_error(error.into(), self.path()))?;
-        taken.map_or(Ok(()), |(folder, batch)| self.put(key, &folder, &batch))
+        let Some((folder, batches)) = self.parked.take(key) else { return Ok(()) };
+        batches.iter().try_for_each(|batch| self.put(key, &folder, batch))
     }
 
     /// Writes rows that waited, the most first, until those that are left take no more than so many bytes of memory.
@@ -394,6 +395,7 @@ impl SinkWriter for LaneWriter {
     }
 
     fn write<'a>(&'a mut self, batch: RecordBatch, out: &'a mut Output) -> BoxFuture<'a, Result<Written>> {
+        tracing::trace!(target: "rde::path", "files::write");
         Box::pin(ready(self.counted(out, |lane, out| lane.take(&batch, out).map(|()| Written::Done))))
     }
 

@@ -11,9 +11,9 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use futures::future::BoxFuture;
 use rde_core::{
-    Balance, Committer, Error, Faults, Fields, Footprint, Incarnation, InputShape, Inputs, Kind, Lanes, OpenContext,
-    Operator, OperatorSpec, OutputShape, Place, Plan, Probe, Reference, Result, STDOUT, Shape, Sink, SinkWriter,
-    Traits, Wanted,
+    Balance, Committer, Error, Faults, Fields, Footprint, Incarnation, InputShape, Inputs, Joining, Kind, Lanes,
+    OpenContext, Operator, OperatorSpec, OutputShape, Place, Plan, Probe, Reference, Result, STDOUT, Shape, Sink,
+    SinkWriter, Traits, Wanted,
 };
 
 use super::commit::FileCommitter;
@@ -47,7 +47,7 @@ const NOTES: &str = "`path` is a folder, unless it ends in the extension of the 
 named `<pipeline>-<sink>-<incarnation>-<epoch>-<lane>-<n>.<extension>`. While a run is going on they have hidden names \
 that end in `.staged`; they become visible together when the run commits, so a run that fails or is killed before shows \
 nothing. `-` writes to standard output as rows arrive, which cannot be taken back. A run without rows writes one file with \
-the columns and no rows.";
+the columns and no rows, unless `partition_by` divides it.";
 
 impl OperatorSpec for ParquetSink {
     fn name(&self) -> &'static str {
@@ -203,7 +203,7 @@ impl Plan for FileSinkPlan {
 
     fn traits(&self) -> Traits {
         let lanes = if matches!(self.destination, Destination::Folder(_)) { Lanes::Many } else { Lanes::One };
-        Traits { lanes, whole: false, bounded: true, balance: Balance::Checked, coalesce: false }
+        Traits { lanes, whole: false, bounded: true, balance: Balance::Checked, joining: Joining::Indifferent }
     }
 
     fn wanted(&mut self, _by_output: &[Wanted]) -> Vec<Wanted> {
@@ -219,7 +219,7 @@ impl Plan for FileSinkPlan {
                 let (folder, example) = (self.base.join(folder), names.visible(rde_core::Epoch(1), 0, 0));
                 let by = self.options.partition_by.iter().map(|column| format!("{}=*", folder_name(column)));
                 let divided: PathBuf = by.collect();
-                // Without rows, one file lies in the folder itself even when it is divided.
+                // The folder itself counts as written even when it is divided: a reader of it reads all below.
                 let mut writes = vec![folder.join(format!("*.{extension}")), folder.join(&example)];
                 if !self.options.partition_by.is_empty() {
                     writes.push(folder.join(divided).join(&example));
@@ -307,12 +307,12 @@ pub(crate) fn bind_faults(format: &FileFormat, schema: &SchemaRef) -> Vec<Error>
     faults
 }
 
-/// Returns a folder as messages should show it: without the `.` of a pipeline file in the working folder.
 /// Returns whether somebody may have meant a file by a path that is a folder.
 fn looks_like_a_file(folder: &Path) -> bool {
     folder.extension().is_some() && !folder.as_os_str().as_encoded_bytes().ends_with(b"/")
 }
 
+/// Returns a folder as messages should show it: without the `.` of a pipeline file in the working folder.
 fn below(base: &Path, folder: &Path) -> PathBuf {
     let full = base.join(folder);
     let shown: PathBuf = full.components().filter(|part| *part != Component::CurDir).collect();

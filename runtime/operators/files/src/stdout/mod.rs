@@ -13,9 +13,9 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use futures::future::BoxFuture;
 use rde_core::{
-    Balance, Commit, CommitPermit, Committer, Epoch, Faults, Fields, Footprint, InputShape, Inputs, Kind, Lanes,
-    Marker, OpenContext, Operator, OperatorSpec, Output, OutputShape, Plan, Prepared, Probe, Reference, Result, STDOUT,
-    SchemaVersion, Shape, Sink, SinkWriter, Traits, Wanted, Written,
+    Balance, Commit, CommitPermit, Committer, Epoch, Faults, Fields, Footprint, InputShape, Inputs, Joining, Kind,
+    Lanes, Marker, OpenContext, Operator, OperatorSpec, Output, OutputShape, Plan, Prepared, Probe, Reference, Result,
+    STDOUT, SchemaVersion, Shape, Sink, SinkWriter, Traits, Wanted, Written,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -108,7 +108,13 @@ impl Plan for StdoutPlan {
     }
 
     fn traits(&self) -> Traits {
-        Traits { lanes: Lanes::One, whole: false, bounded: true, balance: Balance::Checked, coalesce: false }
+        Traits {
+            lanes: Lanes::One,
+            whole: false,
+            bounded: true,
+            balance: Balance::Checked,
+            joining: Joining::Indifferent,
+        }
     }
 
     fn wanted(&mut self, _by_output: &[Wanted]) -> Vec<Wanted> {

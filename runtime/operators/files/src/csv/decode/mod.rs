@@ -236,6 +236,7 @@ impl Decoder {
 
     /// Decodes on until there is something to give or nothing left to decode; works on about one chunk at most.
     pub fn step(&mut self) -> Result<Step, ArrowError> {
+        tracing::trace!(target: "rde::path", "csv::step");
         loop {
             if self.bad_rows.len() >= BAD_ROWS_MAX || self.bad_bytes >= BAD_BYTES_MAX {
                 return Ok(Step::BadRows);
