@@ -13,6 +13,9 @@ use wasmtime::{Result, ValRaw};
 /// Text from a guest is cut here before it is copied; the limit `text_max` is below.
 const TEXT_LIFTED_MAX: usize = 16 << 10;
 
+/// Marks the length of a string in the compact encoding as one of UTF-16.
+const UTF16_TAG: u32 = 1 << 31;
+
 /// `batch-info`.
 #[derive(ComponentType, Lower, Clone, Copy, Debug)]
 #[component(record)]
@@ -232,20 +235,29 @@ impl Text {
     }
 }
 
-/// Reads long UTF-8 as far as it is shown; `None`: short, or of another encoding, which is read by the general way.
+/// Reads long text as far as it is shown; `None`: short, or out of bounds, which the general way reads or refuses.
 fn lift_text(cx: &mut LiftContext<'_>, start: u32, len: u32) -> Option<Result<Text>> {
     use wasmtime::component::__internal::wasmtime_environ::component::StringEncoding;
-    let (start, len) = (start as usize, len as usize);
-    if len <= TEXT_LIFTED_MAX || cx.options().string_encoding != StringEncoding::Utf8 {
+    // The length counts code units; a compact one says by its highest bit which they are.
+    let (units, wide, latin) = match cx.options().string_encoding {
+        StringEncoding::Utf8 => (len, false, false),
+        StringEncoding::Utf16 => (len, true, false),
+        StringEncoding::CompactUtf16 => (len & !UTF16_TAG, len & UTF16_TAG != 0, len & UTF16_TAG == 0),
+    };
+    let len = (units as usize).checked_mul(if wide { 2 } else { 1 })?;
+    if len <= TEXT_LIFTED_MAX {
         return None;
     }
-    let bytes = cx.memory().get(start..)?.get(..len)?;
+    let bytes = cx.memory().get(start as usize..)?.get(..len)?;
     let shown = &bytes[..TEXT_LIFTED_MAX];
-    Some(cx.consume_fuel(TEXT_LIFTED_MAX).map(|()| {
-        let text = match std::str::from_utf8(shown) {
-            Ok(text) => text.to_owned(),
-            Err(error) => String::from_utf8_lossy(&shown[..error.valid_up_to()]).into_owned(),
-        };
-        Text { text, len }
-    }))
+    let text = if wide {
+        let units = shown.as_chunks::<2>().0.iter().map(|unit| u16::from_le_bytes(*unit));
+        char::decode_utf16(units).map_while(Result::ok).collect()
+    } else if latin {
+        shown.iter().map(|byte| char::from(*byte)).collect()
+    } else {
+        let valid = std::str::from_utf8(shown).map_or_else(|error| error.valid_up_to(), str::len);
+        String::from_utf8_lossy(&shown[..valid]).into_owned()
+    };
+    Some(cx.consume_fuel(TEXT_LIFTED_MAX).map(|()| Text { text, len }))
 }

@@ -105,12 +105,9 @@ fn settle_columns(columns: Vec<Option<Vec<u32>>>, inputs: &[SchemaRef]) -> Resul
         return Err(format!("answered columns of {} inputs, and there are {}", columns.len(), inputs.len()));
     }
     let settle = |(columns, schema): (Option<Vec<u32>>, &SchemaRef)| {
-        let columns: Option<Vec<usize>> = columns.map(|list| list.into_iter().map(|number| number as usize).collect());
-        if let Some(list) = &columns {
-            check_numbers(list, schema, "columns")?;
-            if !list.is_sorted_by(|left, right| left < right) {
-                return Err("answered `columns` that do not rise".to_owned());
-            }
+        let columns = columns.map(|list| numbers_of(&list, schema, "columns")).transpose()?;
+        if columns.as_ref().is_some_and(|list| !list.is_sorted_by(|left, right| left < right)) {
+            return Err("answered `columns` that do not rise".to_owned());
         }
         let chosen = |index: &usize| columns.as_ref().is_none_or(|list| list.contains(index));
         let union = |index: &usize| matches!(schema.field(*index).data_type(), DataType::Union(..));
@@ -125,11 +122,16 @@ fn settle_columns(columns: Vec<Option<Vec<u32>>>, inputs: &[SchemaRef]) -> Resul
     columns.into_iter().zip(inputs).map(settle).collect()
 }
 
-fn check_numbers(numbers: &[usize], schema: &Schema, what: &str) -> Result<(), String> {
+/// Returns numbers of columns, each of which can be named once. Nothing is made of a list that is longer.
+fn numbers_of(list: &[u32], schema: &Schema, what: &str) -> Result<Vec<usize>, String> {
     let count = schema.fields().len();
+    if list.len() > count {
+        return Err(format!("answered `{what}` with {} columns, and the input has {count}", list.len()));
+    }
+    let numbers: Vec<usize> = list.iter().map(|number| *number as usize).collect();
     match numbers.iter().find(|number| **number >= count) {
         Some(number) => Err(format!("answered `{what}` with column {number}, and the input has {count}")),
-        None => Ok(()),
+        None => Ok(numbers),
     }
 }
 
@@ -164,10 +166,9 @@ fn derive(
     limits: &Limits,
 ) -> Result<(SchemaRef, Origin), String> {
     let reuse: Vec<usize> = match derivation.reuse {
-        Some(list) => list.into_iter().map(|number| number as usize).collect(),
+        Some(list) => numbers_of(&list, schema, "reuse")?,
         None => (0..schema.fields().len()).collect(),
     };
-    check_numbers(&reuse, schema, "reuse")?;
     let added = if derivation.added.is_empty() {
         Arc::new(Schema::empty())
     } else {

@@ -132,7 +132,8 @@ impl Live {
             // Columns that were not sent are input too; their size is asked only when it matters.
             bytes <= call.output_max || bytes <= self.whole_output_max(batch.as_ref(), bounds)
         };
-        let made = materialise(emitted, &self.plan, batch.as_ref(), good, fits);
+        let room = || call.output_max.max(self.whole_output_max(batch.as_ref(), bounds)).saturating_sub(call.bytes);
+        let made = materialise(emitted, &self.plan, batch.as_ref(), good, room, fits);
         let made = made.map_err(|unmade| self.unmade(unmade, phase))?;
         let emitted_rows: usize = made.iter().map(|(_, batch)| batch.num_rows()).sum();
         let filtered = self.balance(phase, cardinality, rows, failed, emitted_rows)?;

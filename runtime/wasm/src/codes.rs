@@ -73,6 +73,9 @@ rde_core::codes! {
     /// The plugin does not accept a schema that came in mid-stream.
     SCHEMA_CHANGE = "RDE0324", "the plugin does not accept a changed schema",
         "The columns of an input changed during the run and the plugin, bound again, refused them. With `on_schema: fail` the run stops.";
+    /// A row, or a batch that may not be cut, is over `input_max` or `output_max`.
+    TOO_LARGE = "RDE0326", "a row is too large for the plugin",
+        "A row alone takes more than `limits.input_max` once encoded for the plugin, or what the plugin makes of it takes more than `limits.output_max`. It is set aside with this code, and so is every row of a batch of a plugin with `cuts: whole`, which may not be cut. Raise the limit, or make the row smaller before the plugin.";
     /// The host itself failed.
     HOST = "RDE0325", "the plugin host failed",
         "The WebAssembly engine could not do its part, for example because the system refused memory. The cause says which.";

@@ -57,20 +57,23 @@ impl From<ArrowError> for Unmade {
 }
 
 /// Makes the batches of a call that succeeded, in call order, if `fits` says so of the bytes that must be copied. `good` has
-/// the rows that did not fail, where some did.
+/// the rows that did not fail, where some did; `room` the bytes at which there is no use in counting on.
 pub(crate) fn materialise(
     mut emitted: Vec<Emitted>,
     plan: &BoundPlan,
     batch: Option<&RecordBatch>,
     good: Option<&BooleanBuffer>,
+    room: impl FnOnce() -> usize,
     fits: impl FnOnce(usize) -> bool,
 ) -> Result<Vec<(usize, RecordBatch)>, Unmade> {
     let mut bytes = 0usize;
+    let picks = emitted.iter().any(|one| matches!(one, Emitted::Rows(Selected { selection: Selection::Rows(_), .. })));
+    let room = if picks { room() } else { usize::MAX };
     if let Some(batch) = batch {
         for one in &mut emitted {
             if let Emitted::Rows(selected) = one {
                 selected.restrict(good)?;
-                bytes = bytes.saturating_add(selected.bytes(plan, batch));
+                bytes = bytes.saturating_add(selected.bytes(plan, batch, room.saturating_sub(bytes)));
             }
         }
     }
@@ -113,17 +116,26 @@ impl Selected {
         Ok(())
     }
 
-    /// Returns the bytes that will be copied.
-    fn bytes(&self, plan: &BoundPlan, batch: &RecordBatch) -> usize {
-        let of = |column: &ArrayRef| match &self.selection {
-            Selection::All => 0,
-            Selection::Mask(mask) => size::masked(column, mask),
-            Selection::Rows(rows) => size::picked(column, rows),
-        };
-        match self.selection {
-            Selection::All => 0,
-            _ => reused(plan, self.output, batch).map(of).fold(0, usize::saturating_add),
+    /// Returns the bytes that will be copied, or some number above `room`.
+    fn bytes(&self, plan: &BoundPlan, batch: &RecordBatch, room: usize) -> usize {
+        let mut bytes = 0_usize;
+        let add = |bytes: &mut usize, more: usize| *bytes = bytes.saturating_add(more);
+        match &self.selection {
+            Selection::All => {}
+            Selection::Mask(mask) => {
+                reused(plan, self.output, batch).for_each(|column| add(&mut bytes, size::masked(column, mask)));
+            }
+            Selection::Rows(rows) => {
+                for column in reused(plan, self.output, batch) {
+                    if bytes > room {
+                        break;
+                    }
+                    let more = size::picked(column, rows, room - bytes);
+                    add(&mut bytes, more);
+                }
+            }
         }
+        bytes
     }
 
     fn make(self, plan: &BoundPlan, batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {

@@ -4,6 +4,9 @@
 //! since with it on a call costs 4.6 times as much.
 //! Invariant: only the features named in [`configuration`] are on; a guest that uses another one does not compile.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use wasmtime::{
     Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Strategy, WasmBacktraceDetails, WasmFeatures,
 };
@@ -20,6 +23,8 @@ pub(crate) struct Engines {
     /// `None` where the system refuses the address space (a low `ulimit -v`); everything is mapped on demand then.
     pub(crate) pooled: Option<Engine>,
     pub(crate) on_demand: Engine,
+    /// Ticks so far, for what the host does on behalf of a guest.
+    pub(crate) ticks: Arc<AtomicU64>,
 }
 
 impl Engines {
@@ -30,11 +35,12 @@ impl Engines {
         let pooled = Engine::new(&config)
             .inspect_err(|error| tracing::debug!(%error, "no pool of plugin memories, mapping them on demand"))
             .ok();
-        Ok(Engines { pooled, on_demand })
+        Ok(Engines { pooled, on_demand, ticks: Arc::default() })
     }
 
     /// Raises the epoch, at which running guests compare their deadlines.
     pub(crate) fn tick(&self) {
+        self.ticks.fetch_add(1, Ordering::Relaxed);
         self.on_demand.increment_epoch();
         if let Some(pooled) = &self.pooled {
             pooled.increment_epoch();

@@ -14,10 +14,7 @@ use crate::abi::RowFault;
 use crate::limits::Limits;
 use crate::text::shown;
 
-/// Code of a row that alone is larger than a call may take or give.
-pub(crate) const ROW_TOO_LARGE: &str = "row_too_large";
-
-/// Code of the rows of a batch that the plugin refused as a whole.
+/// Code of the rows of a batch that the plugin refused as a whole, for which it has no code of its own.
 pub(crate) const REJECTED: &str = "rejected";
 
 /// Bytes of a message that every row gets, however many rows there are.
@@ -59,6 +56,11 @@ impl RowFaults {
         if faults.iter().any(|fault| fault.code.len == 0 || fault.code.len > name_max) {
             return contract(format!("answered `rows` with a code that has not 1 to {name_max} bytes (`name_max`)"));
         }
+        if faults.iter().any(|fault| fault.code.text.starts_with("RDE")) {
+            return contract(
+                "answered `rows` with a code that begins with `RDE`, as only those of the host do".to_owned(),
+            );
+        }
         if named > limits.faults_max {
             return Err(Refused::Reject(format!("more than {} rows failed (`faults_max`)", limits.faults_max)));
         }
@@ -91,12 +93,13 @@ impl RowFaults {
     pub(crate) fn set_aside(&self, batch: &RecordBatch, context: &Context<'_>, limits: &Limits, out: &mut Output) {
         let detail = context.detail();
         let mut copies = Copies { left: limits.fault_text_max };
+        let batch = Arc::new(batch.clone());
         for fault in &self.faults {
             let code = shown(&fault.code.text, limits.name_max * 2);
             let message = shown(&fault.message.text, limits.text_max);
             for row in &fault.rows {
                 let message = copies.of(&message);
-                out.reject(context.rejected(code.clone(), message, batch, *row as usize, &detail));
+                out.reject(context.rejected(code.clone(), message, &batch, *row as usize, &detail));
             }
         }
     }
@@ -133,12 +136,13 @@ impl Context<'_> {
     ) {
         let detail = self.detail();
         let mut copies = Copies { left: limits.fault_text_max };
+        let batch = Arc::new(batch.clone());
         for row in 0..batch.num_rows() {
-            out.reject(self.rejected(code.to_owned(), copies.of(message), batch, row, &detail));
+            out.reject(self.rejected(code.to_owned(), copies.of(message), &batch, row, &detail));
         }
     }
 
-    fn rejected(&self, code: String, message: String, batch: &RecordBatch, row: usize, detail: &str) -> Rejected {
+    fn rejected(&self, code: String, message: String, batch: &Arc<RecordBatch>, row: usize, detail: &str) -> Rejected {
         let mut rejected = Rejected::new(code, message, Payload::Row(batch.clone(), row));
         rejected.plugin = Some(self.digest.clone());
         rejected.detail = Some(detail.to_owned());
@@ -181,6 +185,7 @@ mod tests {
         assert_eq!(check(vec![fault(&[10], "a")], &limits), Err("contract"));
         assert_eq!(check(vec![fault(&[1], "a"), fault(&[1], "b")], &limits), Err("contract"));
         assert_eq!(check(vec![fault(&[1], "")], &limits), Err("contract"));
+        assert_eq!(check(vec![fault(&[1], "RDE0310")], &limits), Err("contract"));
     }
 
     #[test]

@@ -1,11 +1,13 @@
 //! What a guest may call: `emit` (in `emit.rs`), `log` and `clock`.
 //!
-//! Invariant: every import counts as a host call first, and answers by the phase of the running export.
+//! Invariant: every import counts as a host call first, which also looks at the call's time, since a guest without loops does
+//! not; and it answers by the phase of the running export.
 
 use tracing::Level;
-use wasmtime::component::{ComponentType, Lift, Linker, WasmList, WasmStr};
-use wasmtime::{AsContext, Result, StoreContextMut};
+use wasmtime::component::{ComponentType, Lift, Linker, WasmList};
+use wasmtime::{Result, StoreContextMut};
 
+use crate::abi::Text;
 use crate::emit;
 use crate::log::CallLog;
 use crate::state::{HostState, Phase};
@@ -64,15 +66,12 @@ pub(crate) fn add(linker: &mut Linker<HostState>) -> Result<()> {
     })
 }
 
-type Fields = WasmList<(WasmStr, WasmStr)>;
+type Fields = WasmList<(Text, Text)>;
 
-fn log_write(
-    mut cx: StoreContextMut<'_, HostState>,
-    (level, message, fields): (LogLevel, WasmStr, Fields),
-) -> Result<()> {
+fn log_write(mut cx: StoreContextMut<'_, HostState>, (level, message, fields): (LogLevel, Text, Fields)) -> Result<()> {
     cx.data_mut().host_call()?;
     let line_max = cx.data().limits.log_line_max;
-    let mut line = cut(&message.to_str(cx.as_context())?, line_max).to_owned();
+    let mut line = cut(&message.text, line_max).to_owned();
     for index in 0..fields.len().min(LOG_FIELDS_MAX) {
         if line.len() >= line_max {
             break;
@@ -80,9 +79,9 @@ fn log_write(
         let Some(field) = fields.get(&mut cx, index) else { break };
         let (name, value) = field?;
         line.push(' ');
-        line.push_str(cut(&name.to_str(cx.as_context())?, line_max));
+        line.push_str(cut(&name.text, line_max));
         line.push('=');
-        line.push_str(cut(&value.to_str(cx.as_context())?, line_max));
+        line.push_str(cut(&value.text, line_max));
     }
     cx.data_mut().log.write(level.level(), &line);
     Ok(())

@@ -6,6 +6,7 @@
 //! Not here: what answers mean (`call.rs`, `plan.rs`).
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use arrow::datatypes::SchemaRef;
@@ -49,10 +50,11 @@ pub(crate) fn start(
 ) -> rde_core::Result<std::result::Result<Instance, Trap>> {
     let memory_max = setting.limits.memory_max;
     let ready = artifact.ready(memory_max, host.engines(), &setting.plugin)?;
-    match Instance::start(ready, setting) {
+    let ticks = &host.engines().ticks;
+    match Instance::start(ready, setting, ticks) {
         Err(trap) if trap.class == Class::Host && memory_max <= POOLED_MEMORY_MAX => {
             let ready = artifact.ready(usize::MAX, host.engines(), &setting.plugin)?;
-            Ok(Instance::start(ready, setting))
+            Ok(Instance::start(ready, setting, ticks))
         }
         started => Ok(started),
     }
@@ -63,7 +65,7 @@ pub(crate) type Answered<T = ()> = Result<Result<T, Failure>, Trap>;
 
 impl Instance {
     /// Starts a guest, running its start functions.
-    pub(crate) fn start(ready: &Ready, setting: &Setting) -> Result<Instance, Trap> {
+    pub(crate) fn start(ready: &Ready, setting: &Setting, ticks: &Arc<AtomicU64>) -> Result<Instance, Trap> {
         setting.ticker.ensure();
         let limits = &setting.limits;
         let log = CallLog::new(
@@ -73,10 +75,12 @@ impl Instance {
             setting.operator.clone(),
             setting.plugin.clone(),
         );
-        let mut store = Store::new(ready.pre.engine(), HostState::new(limits.clone(), setting.budget.clone(), log));
+        let mut store =
+            Store::new(ready.pre.engine(), HostState::new(limits.clone(), setting.budget.clone(), log, ticks.clone()));
         store.limiter(|state| &mut state.memory);
         store.epoch_deadline_trap();
         store.set_epoch_deadline(Limits::ticks(limits.open_time_max));
+        store.data_mut().set_deadline(Limits::ticks(limits.open_time_max));
         store.set_hostcall_fuel(limits.transfer_max);
         store.set_max_component_handles(limits.handles_max);
         let started =
@@ -197,6 +201,7 @@ impl Instance {
         state.call.begin(phase, millis, batch, output_max);
         state.log.begin();
         state.memory.refused = None;
+        state.set_deadline(Limits::ticks(time_max));
         self.store.set_epoch_deadline(Limits::ticks(time_max));
         call(&mut self.store, &self.functions).map_err(|error| {
             self.dead = true;

@@ -23,7 +23,7 @@ use crate::bind::{BoundPlan, ports, settle};
 use crate::call::{Bounds, Crossed, Live};
 use crate::codes;
 use crate::describe::{Cuts, Description};
-use crate::faults::{Context, REJECTED, ROW_TOO_LARGE, Refused, RowFaults};
+use crate::faults::{Context, REJECTED, Refused, RowFaults};
 use crate::host::Host;
 use crate::instance::{Instance, Setting, start};
 use crate::state::Phase;
@@ -342,7 +342,8 @@ impl Lane {
         let whole = self.shared.description.cuts == Cuts::Whole;
         if trap.class == Class::Output && (batch.num_rows() == 1 || whole) {
             let text = format!("the plugin {}", trap.text);
-            self.context(attempt).set_all_aside(batch, too_large_code(batch), &text, &self.shared.setting.limits, out);
+            self.shared.stats.traps.fetch_add(1, Ordering::Relaxed);
+            self.context(attempt).set_all_aside(batch, codes::TOO_LARGE.id, &text, &self.shared.setting.limits, out);
             return Ok(Done::Used);
         }
         Err(self.shared.trapped(trap, Some(self.batches)))
@@ -357,7 +358,7 @@ impl Lane {
         }
         let max = crate::limits::size(self.shared.bounds().input_max);
         let text = format!("encoded for the plugin it takes more than {max} (`input_max`)");
-        self.context(attempt).set_all_aside(&batch, too_large_code(&batch), &text, &self.shared.setting.limits, out);
+        self.context(attempt).set_all_aside(&batch, codes::TOO_LARGE.id, &text, &self.shared.setting.limits, out);
         Ok(Done::Used)
     }
 
@@ -490,11 +491,6 @@ impl Transform for Lane {
         self.opening = None;
         Ok(())
     }
-}
-
-/// A row that alone is too large has a code of its own; a batch that may not be cut is rejected.
-fn too_large_code(batch: &RecordBatch) -> &'static str {
-    if batch.num_rows() == 1 { ROW_TOO_LARGE } else { REJECTED }
 }
 
 fn failure_text(failure: Failure) -> String {

@@ -14,6 +14,9 @@ use crate::text::shown;
 /// Where guests' lines go; `RDE_LOG` filters by it.
 const TARGET: &str = "rde::plugin";
 
+/// Bytes that a record takes beside its line.
+const RECORD_BYTES: usize = 128;
+
 /// The lines of one instance.
 pub(crate) struct CallLog {
     clock: Arc<dyn Clock>,
@@ -73,7 +76,7 @@ impl CallLog {
         if !CallLog::enabled(level) {
             return;
         }
-        if !self.bucket.take(line.len().max(1), self.limits.log_rate_max, self.clock.elapsed()) {
+        if !self.bucket.take(line.len() + RECORD_BYTES, self.limits.log_rate_max, self.clock.elapsed()) {
             self.dropped += 1;
             return;
         }

@@ -11,7 +11,7 @@ use std::sync::atomic::AtomicU64;
 use arrow::datatypes::{Schema, SchemaRef};
 use futures::channel::oneshot;
 use rde_core::{
-    Balance, Budget, Columns, Error, Faults, Fields, Footprint, Incarnation, InputShape, Inputs, Kind, Lanes,
+    Balance, Budget, Columns, Error, Faults, Fields, Footprint, Incarnation, InputShape, Inputs, Joining, Kind, Lanes,
     OpenContext, Operator, OperatorSpec, OutputShape, PathPattern, Place, Plan, PluginStats, Probe, Reference, Result,
     Runtime, Shape, Traits, Wanted,
 };
@@ -42,7 +42,14 @@ Named inputs and outputs of a plugin are ports: `[score.late, lake]` is the outp
 that the plugin refuses go to `errors` by `on_error`. A plugin that traps, takes too long or uses too much memory fails \
 the run.
 
-`rde validate` runs `describe` and `bind` of the plugin, under the same limits as a run.";
+`rde validate` runs `describe` and `bind` of the plugin, under the same limits as a run.
+
+Limits that cannot be set: an encoded batch of 64 MiB or half of `memory_max`, whichever is less (`input_max`); in one call \
+256 emits (`emits_max`), 100,000 host calls (`host_calls_max`) with 65 MiB each (`transfer_max`), 65,536 refused rows \
+(`faults_max`) with 1 MiB of texts (`fault_text_max`); 10 attempts of a batch (`retry_max`) within 300 s (`retry_wait_max`); \
+5 s for each of `describe`, `bind` and `open`; 4 memories, 64 core instances, tables of 100,000 elements, 10,000 handles and \
+512 KiB of stack; 64 KiB of log lines a second (`log_rate_max`), 4 KiB a line; 4,096 new columns (`fields_added_max`), 32 \
+nested types; names of 64 bytes for ports and codes (`name_max`) and of 1 KiB for columns; an artifact of 64 MiB.";
 const EXAMPLE: &str =
     "wasm: { plugin: plugins/redact.wasm, config: { columns: [email] }, limits: { memory_max: 64MiB, time_max: 2s } }";
 
@@ -285,7 +292,10 @@ impl Plan for WasmPlan {
             whole: false,
             bounded: false,
             balance: if promises { Balance::Checked } else { Balance::Free },
-            coalesce: description.is_none_or(|description| description.cuts == Cuts::Any),
+            joining: match description.map(|description| description.cuts) {
+                Some(Cuts::Whole) => Joining::Forbidden,
+                Some(Cuts::Any) | None => Joining::Wanted,
+            },
         }
     }
 
@@ -448,4 +458,43 @@ fn named(errors: Vec<Error>, operator: &str) -> Vec<Error> {
 fn is_digest(text: &str) -> bool {
     text.strip_prefix("sha256:")
         .is_some_and(|hex| hex.len() == 64 && hex.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::limits::STACK_MAX;
+
+    #[test]
+    fn the_notes_say_the_limits_as_they_are() {
+        let limits = Limits::default();
+        let (kib, mib) = (|bytes: usize| format!("{} KiB", bytes >> 10), |bytes: usize| format!("{} MiB", bytes >> 20));
+        for said in [
+            format!("an encoded batch of {}", mib(Limits { memory_max: 1 << 30, ..Limits::default() }.input_bytes())),
+            format!("{} emits", limits.emits_max),
+            format!("{} host calls", grouped(limits.host_calls_max as usize)),
+            format!("with {} each", mib(limits.transfer_max)),
+            format!("{} refused rows", grouped(limits.faults_max)),
+            format!("with {} of texts", mib(limits.fault_text_max)),
+            format!("{} attempts", limits.retry_max),
+            format!("within {} s", limits.retry_wait_max.as_secs()),
+            format!("{} s for each", limits.open_time_max.as_secs()),
+            format!("{} memories, {} core instances", limits.memories_max, limits.instances_max),
+            format!("tables of {} elements, {} handles", grouped(limits.elements_max), grouped(limits.handles_max)),
+            format!("{} of stack", kib(STACK_MAX)),
+            format!("{} of log lines a second", kib(limits.log_rate_max)),
+            format!("{} a line", kib(limits.log_line_max)),
+            format!("{} new columns", grouped(limits.fields_added_max)),
+            format!("{} nested types", limits.depth_max),
+            format!("names of {} bytes", limits.name_max),
+            format!("of {} for columns", kib(limits.column_name_max)),
+            format!("an artifact of {}", mib(usize::try_from(limits.artifact_max).expect("it fits"))),
+        ] {
+            assert!(NOTES.contains(&said), "the notes do not say `{said}`");
+        }
+    }
+
+    fn grouped(number: usize) -> String {
+        if number < 1000 { number.to_string() } else { format!("{},{:03}", number / 1000, number % 1000) }
+    }
 }

@@ -17,12 +17,21 @@ pub(crate) fn masked(array: &dyn Array, mask: &BooleanBuffer) -> usize {
     }
 }
 
-/// Returns the bytes of the named rows.
-pub(crate) fn picked(array: &dyn Array, rows: &UInt32Array) -> usize {
-    match row_bits(array.data_type()) {
-        Some(bits) => fixed(array, bits, rows.len()),
-        None => sum(rows.values().iter().map(|row| range(array, *row as usize, *row as usize + 1))),
+/// Returns the bytes of the named rows, at least one for each; past `room` some number above it, since a guest may name more
+/// rows than there is time for.
+pub(crate) fn picked(array: &dyn Array, rows: &UInt32Array, room: usize) -> usize {
+    if let Some(bits) = row_bits(array.data_type()) {
+        return fixed(array, bits, rows.len());
     }
+    let mut bytes = 0_usize;
+    for row in rows.values() {
+        let row = *row as usize;
+        bytes = bytes.saturating_add(range(array, row, row + 1).max(1));
+        if bytes > room {
+            break;
+        }
+    }
+    bytes
 }
 
 /// Returns the bytes of the rows from `start` to before `end`.

@@ -4,16 +4,22 @@
 //! Invariant: everything a call did is in [`Call`], so forgetting a call is emptying that.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rde_core::{Budget, Charge};
 use rde_ipc::{BufferPool, Decoder};
-use wasmtime::ResourceLimiter;
+use wasmtime::{ResourceLimiter, Trap as WasmTrap};
 
 use crate::bind::BoundPlan;
 use crate::emitted::Emitted;
 use crate::limits::{Limits, POOL_RETAINED_MAX, size};
 use crate::log::CallLog;
 use crate::trap::{Class, Stop};
+
+/// Bytes of an element of a table.
+const ELEMENT_BYTES: usize = size_of::<usize>();
+/// Bytes of tables that are not charged: what every guest has for its functions.
+const TABLES_FREE: usize = 64 << 10;
 
 /// Which export runs; imports answer by it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +61,8 @@ pub(crate) struct HostState {
     /// Where decoded buffers come from and go back to.
     pub(crate) pool: BufferPool,
     pub(crate) budget: Budget,
+    /// Ticks of the process so far.
+    ticks: Arc<AtomicU64>,
 }
 
 /// The running call.
@@ -62,6 +70,8 @@ pub(crate) struct Call {
     pub(crate) phase: Phase,
     /// The host's clock, constant during the call.
     pub(crate) millis: i64,
+    /// The tick at which its time is over.
+    pub(crate) deadline: u64,
     pub(crate) host_calls: u32,
     pub(crate) emits: u32,
     /// Input and rows of the current batch.
@@ -81,14 +91,16 @@ pub(crate) struct Memory {
     charge: Charge,
     /// Bytes of the growth that was permitted last.
     growing: usize,
+    /// Bytes of all tables.
+    tables: usize,
     /// Why growth was refused last, since the guest only shows `unreachable`.
     pub(crate) refused: Option<(Class, String)>,
 }
 
 impl HostState {
-    pub(crate) fn new(limits: Arc<Limits>, budget: Budget, log: CallLog) -> HostState {
+    pub(crate) fn new(limits: Arc<Limits>, budget: Budget, log: CallLog, ticks: Arc<AtomicU64>) -> HostState {
         HostState {
-            memory: Memory { limits: limits.clone(), charge: budget.charge(0), growing: 0, refused: None },
+            memory: Memory { limits: limits.clone(), charge: budget.charge(0), growing: 0, tables: 0, refused: None },
             log,
             call: Call::new(),
             plan: None,
@@ -96,11 +108,20 @@ impl HostState {
             pool: BufferPool::new(POOL_RETAINED_MAX),
             limits,
             budget,
+            ticks,
         }
     }
 
-    /// Counts a host call; past the limit the guest is stopped.
+    /// Sets the time of the call that begins.
+    pub(crate) fn set_deadline(&mut self, ticks: u64) {
+        self.call.deadline = self.ticks.load(Ordering::Relaxed).saturating_add(ticks);
+    }
+
+    /// Counts a host call; past the limit or the call's time the guest is stopped.
     pub(crate) fn host_call(&mut self) -> wasmtime::Result<()> {
+        if self.ticks.load(Ordering::Relaxed) >= self.call.deadline {
+            return Err(WasmTrap::Interrupt.into());
+        }
         self.call.host_calls += 1;
         let max = self.limits.host_calls_max;
         if self.call.host_calls > max {
@@ -126,6 +147,7 @@ impl Call {
         Call {
             phase: Phase::Start,
             millis: 0,
+            deadline: u64::MAX,
             host_calls: 0,
             emits: 0,
             batch: None,
@@ -152,26 +174,32 @@ impl Call {
     }
 }
 
-impl ResourceLimiter for Memory {
-    fn memory_growing(&mut self, current: usize, desired: usize, own_max: Option<usize>) -> wasmtime::Result<bool> {
-        let more = desired.saturating_sub(current);
+impl Memory {
+    /// Charges a growth, if limit and budget have room for it.
+    fn grow(&mut self, more: usize) -> bool {
         let max = self.limits.memory_max;
-        self.growing = 0;
-        // Growth past the guest's own maximum fails whatever is answered, so it costs nothing and is no refusal of ours.
-        if own_max.is_some_and(|own_max| desired > own_max && own_max <= max) {
-            return Ok(false);
-        }
         if self.charge.bytes().saturating_add(more) > max {
             self.refused = Some((Class::Memory, format!("used more than {}", size(max))));
-            return Ok(false);
+            return false;
         }
         if !self.charge.try_grow(more) {
             let text = "needed more memory than the pipeline's `memory_max` has left";
             self.refused = Some((Class::Memory, text.to_owned()));
-            return Ok(false);
+            return false;
         }
         self.growing = more;
-        Ok(true)
+        true
+    }
+}
+
+impl ResourceLimiter for Memory {
+    fn memory_growing(&mut self, current: usize, desired: usize, own_max: Option<usize>) -> wasmtime::Result<bool> {
+        self.growing = 0;
+        // Growth past the guest's own maximum fails whatever is answered, so it costs nothing and is no refusal of ours.
+        if own_max.is_some_and(|own_max| desired > own_max && own_max <= self.limits.memory_max) {
+            return Ok(false);
+        }
+        Ok(self.grow(desired.saturating_sub(current)))
     }
 
     /// Gives back what was permitted and then could not be had. Wasmtime calls this only after such a permission, except for
@@ -182,13 +210,29 @@ impl ResourceLimiter for Memory {
         Ok(())
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let fits = desired <= self.limits.elements_max;
-        if !fits {
-            let max = self.limits.elements_max;
-            self.refused = Some((Class::Quota, format!("used a table of more than {max} elements (`elements_max`)")));
+    fn table_growing(&mut self, current: usize, desired: usize, own_max: Option<usize>) -> wasmtime::Result<bool> {
+        self.growing = 0;
+        let max = self.limits.elements_max;
+        if own_max.is_some_and(|own_max| desired > own_max && own_max <= max) {
+            return Ok(false);
         }
-        Ok(fits)
+        if desired > max {
+            self.refused = Some((Class::Quota, format!("used a table of more than {max} elements (`elements_max`)")));
+            return Ok(false);
+        }
+        let tables = self.tables.saturating_add(desired.saturating_sub(current).saturating_mul(ELEMENT_BYTES));
+        let charged = |tables: usize| tables.saturating_sub(TABLES_FREE);
+        let grown = self.grow(charged(tables) - charged(self.tables));
+        if grown {
+            self.tables = tables;
+        }
+        Ok(grown)
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        tracing::debug!(%error, "plugin table could not grow");
+        self.charge.shrink(std::mem::take(&mut self.growing));
+        Ok(())
     }
 
     fn instances(&self) -> usize {

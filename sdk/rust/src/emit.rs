@@ -187,8 +187,9 @@ impl Kept {
 }
 
 impl NewColumns<'_> {
-    /// The next column: a function of the values of a column, null where that is null. For all rows only, where it is a plain
-    /// loop over two slices.
+    /// The next column: a function of the values of a column, null where that is null. For all rows it is a plain loop over two
+    /// slices, so **the function also gets what lies beneath nulls**, mostly 0, and its answer is thrown away: use
+    /// [`NewColumns::numbers`] for one that may panic, such as a division.
     pub fn map<I: Native, O: Native + Stored>(&mut self, input: &Numbers<'_, I>, mut function: impl FnMut(I) -> O) {
         if !matches!(self.selection, Selection::All) {
             return self.numbers(|row| input.get(row).map(&mut function));
@@ -221,6 +222,7 @@ impl NewColumns<'_> {
 
     /// The next column: a number, nothing, or a fault for each row. A row with a fault goes to `errors`.
     pub fn try_numbers<O: Native + Stored>(&mut self, mut value: impl FnMut(usize) -> Result<Option<O>, RowError>) {
+        self.rows_of_the_batch();
         let mut faults = std::mem::take(&mut self.scratch.faults);
         self.numbers(|row| {
             value(row).unwrap_or_else(|error| {
@@ -230,6 +232,14 @@ impl NewColumns<'_> {
             })
         });
         self.scratch.faults = faults;
+    }
+
+    /// Faults name rows of the batch, and a table has rows of its own.
+    fn rows_of_the_batch(&mut self) {
+        if matches!(self.selection, Selection::Table) {
+            let text = "the rows of a table cannot fail: leave them out, or mark the batch's row with `Emit::fail`";
+            self.fault.get_or_insert_with(|| text.to_owned());
+        }
     }
 
     /// The next column: a boolean or nothing for each row.
@@ -268,6 +278,7 @@ impl NewColumns<'_> {
         &mut self,
         mut value: impl FnMut(usize) -> Result<Option<S>, RowError>,
     ) {
+        self.rows_of_the_batch();
         let mut faults = std::mem::take(&mut self.scratch.faults);
         self.write_texts(|row, text| match value(row) {
             Ok(Some(value)) => text.push(value.into().as_bytes()),

@@ -39,21 +39,30 @@ mod aligning {
         Layout::from_size_align(size, layout.align().max(ALIGNMENT)).unwrap_or(layout)
     }
 
+    impl Aligning {
+        /// Gives the kept block back to the system, so that a new large block may use its place.
+        fn give_back(&self, asked: Layout) {
+            if asked.size() >= KEPT_MIN
+                && let Some((block, kept)) = self.kept.take()
+            {
+                // SAFETY: the block was allocated with this layout, and nobody has it.
+                unsafe { System.dealloc(block, kept) };
+            }
+        }
+    }
+
     // SAFETY: all blocks are the system's, with a layout that is a function of the given one alone; one that is kept is given
     // out only where the same layout is asked for, and is nobody's until then.
     unsafe impl GlobalAlloc for Aligning {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
             let layout = raised(layout);
-            if layout.size() >= KEPT_MIN
-                && let Some((block, kept)) = self.kept.take()
+            if let Some((block, kept)) = self.kept.get()
+                && kept == layout
             {
-                if kept == layout {
-                    return block;
-                }
-                // Given back first, so that the new block may use its place.
-                // SAFETY: the block was allocated with this layout, and nobody has it.
-                unsafe { System.dealloc(block, kept) };
+                self.kept.set(None);
+                return block;
             }
+            self.give_back(layout);
             // SAFETY: as the caller promised; the raised layout is valid.
             unsafe { System.alloc(layout) }
         }
@@ -72,8 +81,10 @@ mod aligning {
         }
 
         unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+            let layout = raised(layout);
+            self.give_back(layout);
             // SAFETY: as in `alloc`.
-            unsafe { System.alloc_zeroed(raised(layout)) }
+            unsafe { System.alloc_zeroed(layout) }
         }
 
         unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
@@ -83,6 +94,7 @@ mod aligning {
             if old == new {
                 return block;
             }
+            self.give_back(new);
             if old.align() == new.align() {
                 // SAFETY: the block was allocated with `old`.
                 return unsafe { System.realloc(block, old, new.size()) };

@@ -68,11 +68,42 @@ fn growth_that_fails_by_itself_is_not_charged() {
     }
 }
 
+#[test]
+fn large_tables_are_charged_and_count_as_memory() {
+    let budget = rde_core::Budget::new(1 << 30);
+    let limits = Limits { memory_max: 1 << 16, elements_max: 20_000, ..Limits::default() };
+    let mut memory = host_state(limits, budget.clone()).memory;
+    assert!(memory.table_growing(0, 8192, None).expect("it answers"));
+    assert_eq!(budget.used(), 0, "64 KiB are free");
+    assert!(memory.table_growing(0, 8192, None).expect("it answers"));
+    assert_eq!(budget.used(), 1 << 16);
+    assert!(!memory.table_growing(0, 1, None).expect("it answers"), "one element more than `memory_max`");
+    assert!(!memory.table_growing(0, 20_001, None).expect("it answers"), "above `elements_max`");
+    assert!(!memory.table_growing(0, 10, Some(5)).expect("it answers"), "above its own");
+    drop(memory);
+    assert_eq!(budget.used(), 0);
+}
+
+/// Scenario: a guest without a loop calls the host again and again.
+/// Guarantees: its time ends at a host call, at the same tick at which a loop would end it.
+#[test]
+fn the_time_of_a_call_ends_at_host_calls_too() {
+    let calls = "(call $log (i32.const 4) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0))".repeat(7);
+    let log = Guest::process(&format!("{calls} (i32.const 0)"));
+    let bench = Bench::new(&log.component());
+    let subscriber = tracing::Dispatch::new(TickOnEvent(bench.host.clone()));
+    tracing::dispatcher::with_default(&subscriber, || {
+        let mut runner = bench.open(json!({ "limits": { "time_max": "50ms" } })).expect("the guest opens");
+        let error = run(&mut runner, batch(1)).err().expect("six ticks are more than 50 ms");
+        assert_eq!(error.code(), "RDE0313", "{error}");
+    });
+}
+
 fn host_state(limits: Limits, budget: rde_core::Budget) -> crate::state::HostState {
     let limits = Arc::new(limits);
     let clock = Arc::new(super::TestClock::default());
     let log = crate::log::CallLog::new(clock, limits.clone(), "".into(), "".into(), "".into());
-    crate::state::HostState::new(limits, budget, log)
+    crate::state::HostState::new(limits, budget, log, Arc::default())
 }
 
 #[test]
@@ -158,7 +189,7 @@ fn amplification_is_stopped_before_anything_is_copied() {
     let mut runner = bench.open(json!({})).expect("the guest opens");
     // One row: it is set aside, and the run goes on with a new guest.
     let made = run(&mut runner, large.clone()).expect("the row is set aside");
-    assert_eq!(made.set_aside(), [(1, "row_too_large".to_owned())]);
+    assert_eq!(made.set_aside(), [(1, "RDE0326".to_owned())]);
     assert!(bench.budget.peak() < 16 << 20, "{}", bench.budget.peak());
     let bench = Bench::new(&pick(8).component());
     let mut runner = bench.open(json!({})).expect("the guest opens");
@@ -209,14 +240,14 @@ fn a_batch_over_input_max_is_cut_and_a_row_over_it_set_aside() {
         RecordBatch::try_new(super::columns(), vec![ids, names]).expect("the columns fit")
     };
     let made = run(&mut runner, text(600 << 10)).expect("the large row is set aside");
-    assert_eq!((made.ids(), made.set_aside()), (vec![1], vec![(2, "row_too_large".to_owned())]));
+    assert_eq!((made.ids(), made.set_aside()), (vec![1], vec![(2, "RDE0326".to_owned())]));
 
     let mut whole = Guest::process("(call $forward (i32.const 0)) (i32.const 0)");
     whole.columns = vec![None];
     let bench = Bench::new(&whole.describing(r#","cuts":"whole""#).component());
     let mut runner = bench.open(fields).expect("the guest opens");
     let made = run(&mut runner, text(600 << 10)).expect("the batch is set aside");
-    assert_eq!(made.set_aside(), [(1, "rejected".to_owned()), (2, "rejected".to_owned())]);
+    assert_eq!(made.set_aside(), [(1, "RDE0326".to_owned()), (2, "RDE0326".to_owned())]);
 }
 
 #[test]

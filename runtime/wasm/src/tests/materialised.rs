@@ -83,7 +83,7 @@ proptest! {
             let left: Vec<(u32, i64)> = rows.into_iter().zip(added).filter(|(row, _)| passes(row)).collect();
             expected.push((output, left));
         }
-        let made = materialise(emitted, &plan, Some(&batch(ROWS)), good.as_ref(), |_| true);
+        let made = materialise(emitted, &plan, Some(&batch(ROWS)), good.as_ref(), || usize::MAX, |_| true);
         let made = made.expect("everything fits");
         prop_assert_eq!(made.len(), expected.len());
         for ((port, made), (output, rows)) in made.iter().zip(&expected) {
@@ -106,7 +106,7 @@ proptest! {
         let texts: StringArray = lengths.iter().map(|length| length.map(|length| "x".repeat(length))).collect();
         let rows = UInt32Array::from_iter_values(rows.iter().map(|row| row.index(lengths.len()) as u32));
         let copied = arrow::compute::take(&texts, &rows, None).expect("the rows are there");
-        prop_assert_eq!(size::picked(&texts, &rows) >= bytes(&copied), true);
+        prop_assert_eq!(size::picked(&texts, &rows, usize::MAX) >= bytes(&copied), true);
         let mask: BooleanBuffer = mask.iter().copied().take(lengths.len()).collect();
         let array = arrow::array::BooleanArray::new(mask.clone(), None);
         let copied = arrow::compute::filter(&texts, &array).expect("the mask fits");
@@ -132,7 +132,19 @@ fn nothing_is_made_when_it_would_not_fit() {
         vec![Emitted::Rows(Selected { output: 0, selection, added: Vec::new() })]
     };
     // Ten rows of 8 bytes, and ten of 2 bytes of text with 4 of offset.
-    let made = |max: usize| materialise(pick(), &plan(), Some(&batch(3)), None, |bytes| bytes <= max);
+    let made = |max: usize| materialise(pick(), &plan(), Some(&batch(3)), None, || max, |bytes| bytes <= max);
     assert_eq!(made(140).map(|made| made.len()).ok(), Some(1));
     assert!(matches!(made(139), Err(Unmade::TooLarge)));
+}
+
+/// Scenario: a guest names one row so often that counting the bytes would take longer than any call may.
+/// Guarantees: counting ends where the result is known to be too large, also over rows without bytes.
+#[test]
+fn counting_ends_where_there_is_no_room() {
+    let rows = UInt32Array::from(vec![0; 100_000]);
+    let texts = StringArray::from(vec!["four"]);
+    assert_eq!(size::picked(&texts, &rows, 80), 88);
+    assert_eq!(size::picked(&texts, &rows, usize::MAX), 800_000);
+    let empty = arrow::array::StructArray::new_empty_fields(1, None);
+    assert_eq!(size::picked(&empty, &rows, 80), 81);
 }

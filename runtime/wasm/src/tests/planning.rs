@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use rde_core::{
-    Columns as Wish, Fields, InputShape, Inputs, Lanes, Output, OutputShape, Plan, Probe, ProbeMode, SchemaVersion,
-    Settings, Shape, Staged, Transform, Wanted,
+    Columns as Wish, Fields, InputShape, Inputs, Joining, Lanes, Output, OutputShape, Plan, Probe, ProbeMode,
+    SchemaVersion, Settings, Shape, Staged, Transform, Wanted,
 };
 use serde_json::{Value, json};
 
@@ -131,10 +131,10 @@ fn outputs_must_be_those_that_describe_names() {
 #[test]
 fn facts_follow_the_description() {
     let any = discovered(&Bench::new(&Guest::new().component())).traits();
-    assert_eq!((any.lanes, any.coalesce, any.balance), (Lanes::Many, true, rde_core::Balance::Free));
+    assert_eq!((any.lanes, any.joining, any.balance), (Lanes::Many, Joining::Wanted, rde_core::Balance::Free));
     let guest = Guest::new().describing(r#","cuts":"whole","cardinality":"filter""#);
     let whole = discovered(&Bench::new(&guest.component())).traits();
-    assert_eq!((whole.coalesce, whole.balance), (false, rde_core::Balance::Checked));
+    assert_eq!((whole.joining, whole.balance), (Joining::Forbidden, rde_core::Balance::Checked));
 }
 
 fn wish(names: &[&str]) -> Wanted {

@@ -44,6 +44,11 @@ impl<W: Write> SpoolWriter<W> {
         self.writer.write(batch).map_err(arrow_error)
     }
 
+    /// What it is written to.
+    pub fn target(&self) -> &W {
+        self.writer.get_ref()
+    }
+
     /// Ends the stream and answers what it was written to.
     pub fn finish(mut self) -> Result<W, IpcError> {
         self.writer.finish().map_err(arrow_error)?;
