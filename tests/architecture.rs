@@ -1,13 +1,9 @@
 //! The path of a batch in ARCHITECTURE.md is true: each file exists, each function is in it, and a real batch passes them in
 //! that order.
 
-use std::sync::{Arc, Mutex};
+use serde_json::Value;
 
-use rde::core::ProbeMode;
-use rde::runtime::Threads;
-use rde::{PipelineEngine, RunControl};
-
-use crate::support::{root, write};
+use crate::support::{rde, root, write};
 
 /// A step of the path: `` `file` `function` ``.
 struct Step {
@@ -51,37 +47,20 @@ sinks: [{ id: table, parquet: { path: out } }]
 edges: [[rows, query], [query, table]]
 ";
     write(&temp.path().join("path.yaml"), pipeline);
-    let seen = traced(&temp.path().join("path.yaml"));
-    // Steps that the engine takes carry a trace; those of operators lie between them and are covered by the file check.
-    let documented: Vec<String> =
-        steps().into_iter().map(|step| step.function).filter(|name| seen.contains(name)).collect();
-    assert!(documented.len() >= 5, "the trace has {seen:?}");
+    let mut command = rde();
+    command.current_dir(temp.path()).env("RDE_LOG", "rde::path=trace");
+    let ran = command.args(["run", "path.yaml", "--log-format", "json"]).output().expect("the binary starts");
+    let log = String::from_utf8(ran.stderr).expect("logs are UTF-8");
+    assert!(ran.status.success(), "{log}");
+    let seen: Vec<String> = log.lines().filter_map(function).collect();
     let mut rest = seen.iter();
-    for function in &documented {
-        assert!(rest.any(|name| name == function), "`{function}` comes out of order: the trace is {seen:?}");
+    for Step { function, .. } in steps() {
+        assert!(rest.any(|name| *name == function), "`{function}` does not follow: the trace is {seen:?}");
     }
 }
 
-/// Returns the names of the functions that a batch passed, in order of first passing.
-fn traced(path: &std::path::Path) -> Vec<String> {
-    let threads = Threads::seeded(1).expect("threads start");
-    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
-    let hook = seen.clone();
-    let report = threads.block_on(async {
-        let prepared = rde::pipeline::prepare(path, &[], ProbeMode::Run, threads.runtime()).await;
-        assert!(
-            prepared.faults.is_empty(),
-            "{:?}",
-            prepared.faults.iter().map(|fault| &fault.message).collect::<Vec<_>>()
-        );
-        let engine = PipelineEngine::new(threads.runtime()).trace(Arc::new(move |event: &rde::TraceEvent| {
-            let mut seen = hook.lock().expect("no test panics while it holds the lock");
-            seen.push(event.function.to_owned());
-        }));
-        engine.run(prepared.pipeline.expect("the pipeline binds"), RunControl::new()).await
-    });
-    assert!(report.error.is_none(), "{:?}", report.error);
-    threads.stop();
-    let seen = seen.lock().expect("the run is over");
-    seen.clone()
+/// Returns the name of the function that a line of the log says a message passed.
+fn function(line: &str) -> Option<String> {
+    let line: Value = serde_json::from_str(line).ok()?;
+    (line["target"] == "rde::path").then(|| line["message"].as_str().unwrap_or_default().to_owned())
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Ran, files_below, rde, report, run, write};
 
@@ -267,6 +267,31 @@ fn secrets_are_not_in_the_log_either() {
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
         assert!(ran.stderr.contains("rows skipped") && !ran.stderr.contains("hunter2"), "{}", ran.stderr);
     }
+}
+
+#[test]
+fn a_secret_is_not_in_the_message_of_an_error_row() {
+    let temp = folder();
+    write(&temp.path().join("secret"), "hunter2hunter2\n");
+    let query =
+        "  - id: query\n    sql: { query: \"SELECT CAST(concat(b, '${file:secret}') AS BIGINT) AS n FROM rows\" }\n";
+    let edges = "[rows, query]\n  - [query, kept]\n  - [query.errors, shown]";
+    let text = PIPELINE.replace("[rows, shown]", edges);
+    let kept = "sinks:\n  - id: kept\n    csv: { path: out.csv }\n";
+    write(&temp.path().join("shown.yaml"), text.replace("sinks:\n", &format!("transforms:\n{query}{kept}")));
+    let ran = run(temp.path(), &["run", "shown.yaml"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.stderr);
+    assert!(ran.stdout.contains("RDE0452") && ran.stdout.contains("***"), "{}", ran.stdout);
+    assert!(!ran.stdout.contains("hunter2"), "{}", ran.stdout);
+}
+
+#[test]
+fn an_option_of_a_later_version_leaves_a_report() {
+    let temp = folder();
+    let ran = run(temp.path(), &["run", "shown.yaml", "--fresh", "--report", "report.json"]);
+    assert_eq!(ran.code, Some(2));
+    let report = report(temp.path());
+    assert_eq!((&report["error"]["code"], &report["status"]), (&json!("RDE0900"), &json!("failed")), "{report}");
 }
 
 #[test]

@@ -140,7 +140,12 @@ fn kill_at(folder: &Path, moment: &Moment) {
     let mut child = command.spawn().expect("the binary starts");
     match moment {
         Moment::After(delay) => std::thread::sleep(*delay),
-        Moment::Visible(files) => while running(&mut child) && visible(folder) < *files {},
+        Moment::Visible(files) => {
+            while running(&mut child) && visible(folder) < *files {
+                // On a machine of one core the run must come to its turn.
+                std::thread::sleep(Duration::from_micros(20));
+            }
+        }
     }
     drop(child.kill());
     child.wait().expect("the child can be waited for");

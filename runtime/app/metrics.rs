@@ -85,6 +85,7 @@ const COUNTERS: &[(&str, &str, Option<Kind>, Read)] = &[
     ("rows_rejected", "Rows that failed", None, |operator| operator.rows_rejected),
     ("rows_skipped", "Rows that failed and were dropped", None, |operator| operator.rows_skipped),
     ("rows_committed", "Rows made visible", Some(Kind::Sink), |operator| operator.rows_committed),
+    ("rows_abandoned", "Rows prepared and not made visible", Some(Kind::Sink), |operator| operator.rows_abandoned),
     ("batches", "Batches produced or taken", None, |operator| operator.batches),
     ("bytes", "Bytes read, written or taken", None, |operator| operator.bytes),
     ("busy_milliseconds", "Time inside the operator", None, |operator| operator.busy.as_millis() as u64),
@@ -95,10 +96,8 @@ impl Collector for Counters {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
         let counters = self.control.live();
         for kind in [Kind::Source, Kind::Transform, Kind::Sink] {
-            for (name, help, only, read) in
-                COUNTERS.iter().filter(|(_, _, only, _)| only.is_none_or(|only| only == kind))
+            for (name, help, _, read) in COUNTERS.iter().filter(|(_, _, only, _)| only.is_none_or(|only| only == kind))
             {
-                let _owner = only;
                 let name = format!("rde_{}_{name}", kind.as_str());
                 let operators = counters.operators.iter().filter(|operator| operator.kind == kind);
                 let values = operators.map(|operator| (vec![("operator", operator.id.clone())], read(operator)));

@@ -3,6 +3,7 @@
 //! `run`, `validate` and `graph` go this one way. Invariant: a fault that follows from an earlier one is not reported.
 //! Not here: reading flags (`cli`), running (`rde_engine::PipelineEngine`).
 
+use std::env::VarError;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -162,8 +163,12 @@ struct Environment {
 
 impl Resolver for Environment {
     #[expect(clippy::disallowed_methods, reason = "only app reads the environment, and this is where")]
-    fn variable(&self, name: &str) -> Option<String> {
-        std::env::var(name).ok()
+    fn variable(&self, name: &str) -> Result<Option<String>, String> {
+        match std::env::var(name) {
+            Ok(value) => Ok(Some(value)),
+            Err(VarError::NotPresent) => Ok(None),
+            Err(VarError::NotUnicode(_)) => Err("its value is not UTF-8".to_owned()),
+        }
     }
 
     fn secret_file(&self, path: &str) -> Result<String, String> {

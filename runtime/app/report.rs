@@ -43,8 +43,8 @@ pub fn of_faults(pipeline: Option<&str>, faults: &[Diagnostic]) -> Value {
 }
 
 /// Returns the report of a run that the command line kept from starting; the fault is redacted already.
-pub fn of_fault(pipeline: &str, fault: &rde_core::Error) -> Value {
-    of_no_run(Some(pipeline), "failed", &of_error(fault))
+pub fn of_fault(pipeline: Option<&str>, fault: &rde_core::Error) -> Value {
+    of_no_run(pipeline, "failed", &of_error(fault))
 }
 
 /// Returns the report of a run that a signal ended before anything was opened.

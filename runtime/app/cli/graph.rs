@@ -3,14 +3,14 @@
 use std::fmt::Write;
 
 use rde_core::{ProbeMode, Shape};
-use rde_engine::{BoundEdge, BoundGraph, Pipeline};
+use rde_engine::{BoundEdge, BoundGraph, BoundOperator, Pipeline};
 
 use super::output::{Exit, Style, note, result};
 use super::{GraphArgs, GraphFormat};
 use crate::pipeline;
 use crate::runtime::Threads;
 
-/// Longer names of columns are cut.
+/// Longer names of columns and descriptions are cut.
 const NAME_BYTES_MAX: usize = 1024;
 
 /// Runs the command.
@@ -52,7 +52,8 @@ fn text(graph: &BoundGraph) -> String {
     for (index, operator) in graph.operators.iter().enumerate() {
         let lanes = if operator.lanes == 1 { String::new() } else { format!(", up to {} lanes", operator.lanes) };
         let kind = operator.kind.as_str();
-        let _infallible = writeln!(text, "{} ({kind} {}{lanes})", operator.id, operator.kind_name);
+        let about = described(operator).map(|about| format!(": {about}")).unwrap_or_default();
+        let _infallible = writeln!(text, "{} ({kind} {}{lanes}){about}", operator.id, operator.kind_name);
         for edge in graph.edges.iter().filter(|edge| edge.from.operator == index) {
             let _infallible = writeln!(text, "  {}", arrow(graph, edge));
             for line in columns(&edge.shape) {
@@ -63,10 +64,15 @@ fn text(graph: &BoundGraph) -> String {
     text
 }
 
+fn described(operator: &BoundOperator) -> Option<String> {
+    operator.description.as_deref().map(|about| rde_wasm::shown(about, NAME_BYTES_MAX).to_string())
+}
+
 fn mermaid(graph: &BoundGraph) -> String {
     let mut text = "flowchart LR\n".to_owned();
     for operator in &graph.operators {
-        let _infallible = writeln!(text, "  {0}[\"{0}<br/>{1}\"]", operator.id, operator.kind_name);
+        let about = described(operator).map(|about| format!("<br/>{}", about.replace('"', "'"))).unwrap_or_default();
+        let _infallible = writeln!(text, "  {0}[\"{0}<br/>{1}{about}\"]", operator.id, operator.kind_name);
     }
     for edge in &graph.edges {
         let label = columns(&edge.shape).join("<br/>").replace('"', "'");
@@ -79,7 +85,8 @@ fn mermaid(graph: &BoundGraph) -> String {
 fn dot(graph: &BoundGraph) -> String {
     let mut text = "digraph pipeline {\n  rankdir=LR;\n  node [shape=box];\n".to_owned();
     for operator in &graph.operators {
-        let _infallible = writeln!(text, "  \"{0}\" [label=\"{0}\\n{1}\"];", operator.id, operator.kind_name);
+        let about = described(operator).map(|about| format!("\\n{}", about.replace('"', "'"))).unwrap_or_default();
+        let _infallible = writeln!(text, "  \"{0}\" [label=\"{0}\\n{1}{about}\"];", operator.id, operator.kind_name);
     }
     for edge in &graph.edges {
         let label = columns(&edge.shape).join("\\n").replace('"', "'");

@@ -198,10 +198,10 @@ pub fn main() -> Exit {
         Command::Schema => docs::schema(),
         Command::Docs(args) => docs::docs(&args, &style),
         Command::Explain { code } => docs::explain(&code, &style),
-        Command::Plugin(command) => plugin::run(command, &style),
-        Command::Checkpoint(_) => output::later("rde checkpoint", &style),
-        Command::Verify(_) => output::later("rde verify", &style),
-        Command::Dlq(_) => output::later("rde dlq", &style),
+        Command::Plugin(command) => plugin::run(command),
+        Command::Checkpoint(_) => output::later("rde checkpoint"),
+        Command::Verify(_) => output::later("rde verify"),
+        Command::Dlq(_) => output::later("rde dlq"),
     }
 }
 

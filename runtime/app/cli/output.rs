@@ -4,7 +4,7 @@
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use rde_core::ErrorKind;
+use rde_core::{Error, ErrorKind};
 
 /// How a command went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +77,7 @@ pub(super) fn note(text: &str) {
 }
 
 /// Prints an error that has no place in a file.
-pub(super) fn error(error: &rde_core::Error) {
+pub(super) fn error(error: &Error) {
     let mut text = format!("error[{}]: {}\n", error.code(), error.message());
     if let Some(operator) = error.operator().filter(|operator| !error.message().contains(&format!("`{operator}`"))) {
         text.push_str(&format!("  in operator `{operator}`\n"));
@@ -92,12 +92,15 @@ pub(super) fn error(error: &rde_core::Error) {
 }
 
 /// Answers a command or option that a later version has.
-pub(super) fn later(what: &str, _style: &Style) -> Exit {
-    note(&format!(
-        "error[{}]: not in this version: `{what}`\n  help: see `rde --help` for what this version does\n",
-        rde_core::LATER_STAGE.id
-    ));
+pub(super) fn later(what: &str) -> Exit {
+    error(&later_fault(what));
     Exit::Usage
+}
+
+/// Returns the fault of what a later version does.
+pub(super) fn later_fault(what: &str) -> Error {
+    Error::config(&rde_core::LATER_STAGE, format!("not in this version: `{what}`"))
+        .help("see `rde --help` for what this version does")
 }
 
 /// Returns the exit code of an error that ended a run.

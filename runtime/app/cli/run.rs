@@ -1,15 +1,17 @@
 //! `rde run`: runs a pipeline, listens to signals, writes the report, shows how it went.
 
+use std::borrow::Cow;
 use std::path::Path;
+use std::sync::Arc;
 
 use rde_core::{Error, ProbeMode};
-use rde_engine::{PipelineEngine, RunControl, RunReport, Status};
+use rde_engine::{HideHook, PipelineEngine, RunControl, RunReport, Status};
 use serde_json::Value;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use super::RunArgs;
-use super::output::{Exit, Style, error, exit_of, later, note};
+use super::output::{Exit, Style, error, exit_of, later_fault, note};
 use super::progress::Progress;
 use crate::pipeline::{self, Prepared};
 use crate::runtime::Threads;
@@ -18,7 +20,10 @@ use crate::{metrics, report};
 /// Runs the command.
 pub(super) fn run(args: &RunArgs, style: &Style) -> Exit {
     if let Some(flag) = args.later.first() {
-        return later(flag, style);
+        let fault = later_fault(flag);
+        error(&fault);
+        write_report(args.report.as_deref(), &report::of_fault(None, &fault));
+        return Exit::Usage;
     }
     let threads = match Threads::start() {
         Ok(threads) => threads,
@@ -41,7 +46,7 @@ async fn run_on(args: &RunArgs, style: &Style, threads: &Threads) -> Exit {
     let mut prepared = tokio::select! {
         biased;
         prepared = pipeline::prepare(&args.pipeline, &args.set, ProbeMode::Run, threads.runtime()) => prepared,
-        _ = stopping.changed() => return stopped_early(args),
+        Ok(()) = stopping.changed() => return stopped_early(args),
     };
     if !prepared.faults.is_empty() {
         note(&prepared.places.render(&prepared.faults, style.diagnostics()));
@@ -57,7 +62,12 @@ async fn run_on(args: &RunArgs, style: &Style, threads: &Threads) -> Exit {
         }
     }
     let progress = style.progress.then(|| Progress::start(pipeline.name(), control.clone()));
-    let engine = PipelineEngine::new(threads.runtime());
+    let redactor = prepared.redactor.clone();
+    let hide: HideHook = Arc::new(move |text| match redactor.redact(text) {
+        Cow::Owned(hidden) => Some(hidden),
+        Cow::Borrowed(_) => None,
+    });
+    let engine = PipelineEngine::new(threads.runtime()).hide(hide);
     let report = engine.run(pipeline, control).await;
     drop(progress);
     signals.abort();
@@ -70,7 +80,7 @@ fn not_served(args: &RunArgs, address: &str, cause: &std::io::Error, prepared: &
     let fault = Error::config(&crate::codes::METRICS, message).help("give a free address such as 127.0.0.1:9090");
     let fault = redacted(&fault, prepared);
     error(&fault);
-    write_report(args.report.as_deref(), &report::of_fault(pipeline, &fault));
+    write_report(args.report.as_deref(), &report::of_fault(Some(pipeline), &fault));
     Exit::Usage
 }
 
@@ -135,7 +145,7 @@ async fn listen(control: RunControl, asked: watch::Sender<()>) {
             _ = terminate.recv() => {}
         }
         if last {
-            note("stopping at once; nothing more is committed\n");
+            note("stopping at once; only a commit that has begun is finished\n");
             control.cancel();
         } else {
             note("draining: sources stop, sinks commit; a second signal stops at once\n");

@@ -11,7 +11,7 @@ use crate::runtime::Threads;
 /// Runs the command.
 pub(super) fn run(args: &ValidateArgs, style: &Style) -> Exit {
     if args.online {
-        return later("--online", style);
+        return later("--online");
     }
     let threads = match Threads::start() {
         Ok(threads) => threads,

@@ -67,9 +67,10 @@ rde_core::codes! {
         "The environment has no variable of this name and the file gives no default. Set it, or write \
          `${NAME:default}`; `${NAME:}` is an empty default.";
     /// A secret file that cannot be read.
-    SECRET_FILE = "RDE0115", "secret file cannot be read",
-        "`${file:PATH}` names a file whose content is the value. It could not be read. A relative path is relative to \
-         the pipeline file. The file must be UTF-8 text; one line break at its end is dropped.";
+    SECRET_FILE = "RDE0115", "secret file cannot be used",
+        "`${file:PATH}` names a file whose content is the value. It could not be read, or its content is shorter than 4 \
+         characters: hiding those wherever they stand would blot out ordinary text. A relative path is relative to the \
+         pipeline file. The file must be UTF-8 text; one line break at its end is dropped.";
     /// A secret in the configuration of a plugin.
     SECRET_IN_PLUGIN = "RDE0116", "secret in a plugin's config",
         "A plugin may not see a secret: what it is given could leave the sandbox in its output. Remove the secret from \

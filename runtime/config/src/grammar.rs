@@ -142,6 +142,9 @@ fn name(entry: &Entry, report: &mut Report) -> Option<String> {
     if entry.value.broken {
         return None;
     }
+    if refuse_secret(&entry.value, report) {
+        return None;
+    }
     let help = "write 1 to 63 characters of a-z, 0-9 and `-`";
     let Some(text) = entry.value.text() else {
         let span = if entry.value.is_null() { entry.key.span } else { entry.value.span };
@@ -158,6 +161,16 @@ fn name(entry: &Entry, report: &mut Report) -> Option<String> {
         return None;
     }
     Some(text.to_owned())
+}
+
+/// Refuses a secret as a name, which stands in file names, metrics and on the terminal. Returns whether it is one.
+pub(crate) fn refuse_secret(node: &Node, report: &mut Report) -> bool {
+    if node.is_secret() {
+        report
+            .add(&codes::BAD_VARIABLE, node.span, "a secret cannot be a name")
+            .help("write the name itself; names are shown in file names, metrics and messages");
+    }
+    node.is_secret()
 }
 
 fn settings(entry: Option<&Entry>, report: &mut Report, secrets: &mut Vec<Secret>) -> Settings {
@@ -259,6 +272,9 @@ fn edge(item: &Node, report: &mut Report) -> Option<EdgeEntry> {
 
 fn end(node: &Node, report: &mut Report) -> Option<String> {
     if node.broken {
+        return None;
+    }
+    if refuse_secret(node, report) {
         return None;
     }
     let Some(text) = node.text() else {

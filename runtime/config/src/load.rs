@@ -193,8 +193,8 @@ fn text_faults(source: &Source, report: &mut Report) -> bool {
 pub fn fuzz_yaml(bytes: &[u8]) {
     struct Nothing;
     impl Resolver for Nothing {
-        fn variable(&self, name: &str) -> Option<String> {
-            name.starts_with('A').then(|| "a: ${A}".to_owned())
+        fn variable(&self, name: &str) -> Result<Option<String>, String> {
+            Ok(name.starts_with('A').then(|| "a: ${A}".to_owned()))
         }
         fn secret_file(&self, path: &str) -> Result<String, String> {
             if path.is_empty() { Err("no name".to_owned()) } else { Ok(format!("secret {path}\n")) }

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::check::{At, Checker, Subject, cut_fields};
 use crate::diagnostics::{Diagnostic, Report};
-use crate::grammar::COMMON_KEYS;
+use crate::grammar::{COMMON_KEYS, refuse_secret};
 use crate::places::OperatorPlace;
 use crate::secrets::{Secret, is_secret_name, note_files, note_named, note_unknown};
 use crate::source::Span;
@@ -246,6 +246,9 @@ impl<'a, 'r> Reader<'a, 'r> {
             return None;
         };
         if entry.value.broken {
+            return None;
+        }
+        if refuse_secret(&entry.value, self.report) {
             return None;
         }
         let Some(text) = entry.value.text() else {

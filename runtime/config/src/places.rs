@@ -57,7 +57,7 @@ impl Places {
         let within = error.place().and_then(|place| place.within.clone());
         let found = self.find(error.operator(), pointer);
         let span = found.as_ref().map_or(Span::file_start(), |found| self.choose(found, within));
-        let secret = found.is_some_and(|found| matches!(&found.node.data, Data::Scalar(scalar) if scalar.secret));
+        let secret = found.is_some_and(|found| found.node.is_secret());
         let (message, help) = if secret {
             (format!("{}: the value holds a secret, so nothing of it is shown", error.title()), Some(SECRET_HELP))
         } else {

@@ -213,18 +213,22 @@ pub(crate) static REGISTRY: [&dyn OperatorSpec; 5] = [&CSV, &SQL, &WASM, &LAKE, 
 pub(crate) struct World;
 
 impl Resolver for World {
-    fn variable(&self, name: &str) -> Option<String> {
-        match name {
+    fn variable(&self, name: &str) -> Result<Option<String>, String> {
+        Ok(match name {
             "FIVE" => Some("5".to_owned()),
             "WORD" => Some("word".to_owned()),
             "EMPTY" => Some(String::new()),
             "TRICK" => Some("{ a: 1 }".to_owned()),
+            "BYTES" => return Err("its value is not UTF-8".to_owned()),
             _ => None,
-        }
+        })
     }
     fn secret_file(&self, path: &str) -> Result<String, String> {
         match path {
             "pw" => Ok("hunter2\n".to_owned()),
+            "four" => Ok("abcd\n".to_owned()),
+            "three" => Ok("abc\n".to_owned()),
+            "empty" => Ok(String::new()),
             _ => Err("no such file".to_owned()),
         }
     }

@@ -100,6 +100,11 @@ impl Node {
         self.scalar().filter(|scalar| scalar.value().is_string()).map(|scalar| scalar.text.as_str())
     }
 
+    /// Returns whether it is a value with a secret from a file in it.
+    pub(crate) fn is_secret(&self) -> bool {
+        self.scalar().is_some_and(|scalar| scalar.secret)
+    }
+
     pub(crate) fn is_null(&self) -> bool {
         self.scalar().is_some_and(|scalar| scalar.value().is_null())
     }

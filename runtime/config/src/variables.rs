@@ -9,6 +9,7 @@ use std::ops::Range;
 
 use crate::diagnostics::Report;
 use crate::places::Characters;
+use crate::secrets::SECRET_CHARS_MIN;
 use crate::source::{Sources, Span};
 use crate::tree::{Data, Entry, Node, Piece, Scalar, Written, quote};
 use crate::{TEXT_BYTES_MAX, codes, suggest};
@@ -17,8 +18,8 @@ const PROVIDERS: [&str; 1] = ["file"];
 
 /// Gives the values that a configuration takes from outside.
 pub trait Resolver {
-    /// Returns the value of an environment variable, if it is set.
-    fn variable(&self, name: &str) -> Option<String>;
+    /// Returns the value of an environment variable, if it is set. The error says why it cannot be used, for a message.
+    fn variable(&self, name: &str) -> Result<Option<String>, String>;
     /// Reads a secret file; the path is as written, relative to the pipeline file. The error says why, for a message.
     fn secret_file(&self, path: &str) -> Result<String, String>;
 }
@@ -190,8 +191,14 @@ impl Replacer<'_> {
     }
 
     fn variable(&mut self, name: &str, default: Option<&str>, span: Span) -> Option<String> {
-        if let Some(value) = self.resolver.variable(name) {
-            return Some(value);
+        match self.resolver.variable(name) {
+            Ok(Some(value)) => return Some(value),
+            Ok(None) => {}
+            Err(why) => {
+                let message = format!("variable `{}` cannot be used: {why}", quote(name));
+                self.report.add(&codes::BAD_VARIABLE, span, message).help("set it to UTF-8 text, or unset it");
+                return None;
+            }
         }
         if default.is_none() {
             self.report
@@ -206,6 +213,16 @@ impl Replacer<'_> {
             Ok(mut text) => {
                 let end = text.strip_suffix('\n').map(|rest| rest.strip_suffix('\r').unwrap_or(rest).len());
                 text.truncate(end.unwrap_or(text.len()));
+                if !text.is_empty() && text.chars().count() < SECRET_CHARS_MIN {
+                    let message = format!(
+                        "the secret of `{}` has fewer than {SECRET_CHARS_MIN} characters, too few to be hidden",
+                        quote(path)
+                    );
+                    self.report
+                        .add(&codes::SECRET_FILE, span, message)
+                        .help("use a longer secret; what is no secret comes from a variable `${NAME}`");
+                    return None;
+                }
                 self.secrets.push(text.clone());
                 Some(text)
             }

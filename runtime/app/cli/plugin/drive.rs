@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
 use rde_core::{Budget, Error, Faults, Flow, Output, Rejected, Result, Runtime, Settings, Shape, Staged};
+use rde_files::RowsFormat;
 use rde_wasm::{Host, PluginRunner, RunnerOptions};
 use serde_json::{Value, json};
 
@@ -124,7 +125,7 @@ fn shown(rejected: &Rejected) -> Value {
     let row = match &rejected.payload {
         rde_core::Payload::Row(batch, row) => {
             let rows = [batch.slice(*row, 1)];
-            let text = super::table::text(&rows, &batch.schema(), "json").ok();
+            let text = super::table::text(&rows, &batch.schema(), RowsFormat::Json).ok();
             text.and_then(|text| serde_json::from_str(text.trim()).ok()).unwrap_or(Value::Null)
         }
         _ => Value::Null,

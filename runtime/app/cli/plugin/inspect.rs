@@ -5,13 +5,13 @@ use rde_wasm::{Host, Inspection};
 
 use super::InspectArgs;
 use crate::cli::TextOrJson;
-use crate::cli::output::{Exit, Style, error, later, result};
+use crate::cli::output::{Exit, error, later, result};
 use crate::runtime::Threads;
 
 /// Runs the command.
-pub(super) fn run(args: &InspectArgs, style: &Style) -> Result<Exit> {
+pub(super) fn run(args: &InspectArgs) -> Result<Exit> {
     if args.effective {
-        return Ok(later("--effective", style));
+        return Ok(later("--effective"));
     }
     let threads = threads()?;
     let inspection = rde_wasm::inspect(&Host::shared()?, &args.file, &threads.runtime());

@@ -14,7 +14,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::TextOrJson;
-use super::output::{Exit, Style};
+use super::output::Exit;
 
 /// What can be done with a plugin.
 #[derive(Debug, Subcommand)]
@@ -93,11 +93,11 @@ pub(super) struct BenchArgs {
 }
 
 /// Runs a command.
-pub(super) fn run(command: PluginCommand, style: &Style) -> Exit {
+pub(super) fn run(command: PluginCommand) -> Exit {
     let outcome = match command {
-        PluginCommand::New(args) => new::run(&args, style),
+        PluginCommand::New(args) => new::run(&args),
         PluginCommand::Build(args) => build::run(&args),
-        PluginCommand::Inspect(args) => inspect::run(&args, style),
+        PluginCommand::Inspect(args) => inspect::run(&args),
         PluginCommand::Test(args) => test::run(&args),
         PluginCommand::Bench(args) => bench::run(&args),
     };

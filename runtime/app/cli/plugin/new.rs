@@ -5,7 +5,7 @@ use std::path::Path;
 use rde_core::{Error, Result};
 
 use super::NewArgs;
-use crate::cli::output::{Exit, Style, later, note};
+use crate::cli::output::{Exit, later, note};
 use crate::codes;
 
 mod embedded {
@@ -14,10 +14,10 @@ mod embedded {
 }
 
 /// Runs the command.
-pub(super) fn run(args: &NewArgs, style: &Style) -> Result<Exit> {
+pub(super) fn run(args: &NewArgs) -> Result<Exit> {
     match args.lang.as_str() {
         "rust" => {}
-        "python" | "js" | "go" | "c" => return Ok(later(&format!("--lang {}", args.lang), style)),
+        "python" | "js" | "go" | "c" => return Ok(later(&format!("--lang {}", args.lang))),
         other => {
             let message = format!("there is no SDK for `{other}`");
             return Err(Error::config(&codes::PLUGIN_NEW, message).help("this version has `--lang rust`"));

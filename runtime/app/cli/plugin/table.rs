@@ -12,6 +12,7 @@ use rde_core::{
     Budget, CancelToken, Error, Fields, Incarnation, Kind, OpenContext, Operator, Output, Probe, ProbeMode, Progress,
     Result, Runtime, Settings, Staged, Wanted,
 };
+use rde_files::RowsFormat;
 use serde_json::json;
 
 use crate::codes;
@@ -30,22 +31,12 @@ pub(super) async fn read(path: &Path, runtime: &Runtime) -> Result<RecordBatch> 
     }
 }
 
-/// Writes rows in the format that a file name asks for; Parquet is compared as CSV text.
-pub(super) fn text(batches: &[RecordBatch], schema: &SchemaRef, extension: &str) -> Result<String> {
-    let batch = concat_batches(schema, batches).map_err(internal)?;
-    let mut bytes = Vec::new();
-    if extension == "json" {
-        let mut writer = arrow_json::WriterBuilder::new()
-            .with_explicit_nulls(true)
-            .build::<_, arrow_json::writer::LineDelimited>(&mut bytes);
-        writer.write(&batch).and_then(|()| writer.finish()).map_err(internal)?;
-    } else {
-        let mut writer = arrow_csv::WriterBuilder::new().with_header(true).build(&mut bytes);
-        writer.write(&batch).map_err(internal)?;
-        drop(writer);
-    }
-    String::from_utf8(bytes)
-        .map_err(|_| Error::internal(&codes::PLUGIN_CASES, "rows were written as text that is not UTF-8"))
+/// Writes rows as the sinks do, as JSON or else as CSV.
+pub(super) fn text(batches: &[RecordBatch], schema: &SchemaRef, format: RowsFormat) -> Result<String> {
+    rde_files::rows_text(schema, batches, format).map_err(|why| {
+        Error::config(&codes::PLUGIN_CASES, format!("the rows cannot be compared as text: {why}"))
+            .help("name the expected rows `expected.json`, which holds lists and structs too")
+    })
 }
 
 fn internal(cause: arrow::error::ArrowError) -> Error {
@@ -129,4 +120,24 @@ fn take(output: &mut Output, schema: &mut SchemaRef, batches: &mut Vec<RecordBat
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{ArrayRef, Float64Array, StringArray};
+
+    use super::*;
+
+    #[test]
+    fn null_and_an_empty_text_and_nan_do_not_look_alike() {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec![None, Some("")]));
+        let floats: ArrayRef = Arc::new(Float64Array::from(vec![None, Some(f64::NAN)]));
+        let batch = RecordBatch::try_from_iter_with_nullable([("t", texts, true), ("f", floats, true)]);
+        let batch = batch.expect("columns of one length");
+        let shown = |format| {
+            text(std::slice::from_ref(&batch), &batch.schema(), format).expect("both formats hold the columns")
+        };
+        assert_eq!(shown(RowsFormat::Csv), "t,f\n,\n\"\",NaN\n");
+        assert_eq!(shown(RowsFormat::Json), "{\"t\":null,\"f\":null}\n{\"t\":\"\",\"f\":\"NaN\"}\n");
+    }
 }

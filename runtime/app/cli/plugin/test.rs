@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use rde_core::{Error, Result, Runtime};
+use rde_files::RowsFormat;
 use rde_wasm::{Cuts, PluginRunner};
 use serde_json::Value;
 
@@ -102,6 +103,9 @@ fn check(case: &Case, component: &Path, runtime: &Runtime, update: bool) -> Resu
     for (index, (way, mut cuts, renew)) in ways.into_iter().enumerate() {
         let answer = drive::run(&mut runner, &case.inputs, &mut *cuts, renew)
             .map_err(|cause| drive::failed(format!("case `{}`, {way}: the plugin failed", case.name), cause))?;
+        if index == 0 {
+            check_ports(case, &answer)?;
+        }
         if index == 0 && update {
             write(case, &answer)?;
         } else {
@@ -117,10 +121,16 @@ fn check(case: &Case, component: &Path, runtime: &Runtime, update: bool) -> Resu
 fn write(case: &Case, answer: &Answer) -> Result<()> {
     let single = answer.rows.len() == 1;
     for port in answer.rows.keys() {
-        let kept = case.expected.get(port).or_else(|| case.expected.get("").filter(|_| single));
-        let name = if single { "expected.csv".to_owned() } else { format!("expected.{port}.csv") };
-        let path = kept.cloned().unwrap_or_else(|| case.folder.join(name));
-        put(&path, &port_text(answer, port, extension(&path))?)?;
+        let (path, format) = match case.expected_of(port, single) {
+            Some(expected) if expected.rows.is_some() => {
+                let message = format!("`--update` does not write `{}`", expected.path.display());
+                return Err(Error::config(&codes::PLUGIN_CASES, message)
+                    .help("remove it to have the expected rows as `expected.csv`, or write it again yourself"));
+            }
+            Some(expected) => (expected.path.clone(), expected.format()),
+            None => (case.folder.join(default_name(port, single)), RowsFormat::Csv),
+        };
+        put(&path, &port_text(answer, port, format)?)?;
     }
     let errors = case.folder.join("expected_errors.json");
     if answer.rejected.is_empty() {
@@ -140,60 +150,77 @@ fn compare(case: &Case, way: &str, answer: &Answer, updated: bool) -> Result<Vec
     let single = answer.rows.len() == 1;
     let mut found = Vec::new();
     for port in answer.rows.keys() {
-        let default = if single { "expected.csv".to_owned() } else { format!("expected.{port}.csv") };
-        let named = case.expected.get(port).or_else(|| case.expected.get("").filter(|_| single));
-        let path = match named {
-            Some(path) => path.clone(),
-            None if updated => case.folder.join(default),
+        let default = default_name(port, single);
+        let (path, format, rows) = match case.expected_of(port, single) {
+            Some(expected) => (expected.path.clone(), expected.format(), expected.rows.as_ref()),
+            None if updated => (case.folder.join(default), RowsFormat::Csv, None),
             None => {
                 found.push(format!("  {way}: there is no {default}; `rde plugin test --update` writes it\n"));
                 continue;
             }
         };
-        let text = port_text(answer, port, extension(&path))?;
-        found.extend(difference(way, &path, &text)?);
+        let expected = match rows {
+            Some(rows) => table::text(std::slice::from_ref(rows), &rows.schema(), format)?,
+            None => text_of(&path)?,
+        };
+        found.extend(difference(way, &path, &expected, &port_text(answer, port, format)?));
     }
     let errors = case.folder.join("expected_errors.json");
     if errors.is_file() || !answer.rejected.is_empty() {
-        found.extend(difference(way, &errors, &errors_text(answer))?);
+        found.extend(difference(way, &errors, &text_of(&errors)?, &errors_text(answer)));
     }
     Ok(found)
 }
 
-fn extension(path: &Path) -> &str {
-    path.extension().and_then(|extension| extension.to_str()).unwrap_or("csv")
+fn default_name(port: &str, single: bool) -> String {
+    if single { "expected.csv".to_owned() } else { format!("expected.{port}.csv") }
 }
 
-fn port_text(answer: &Answer, port: &str, extension: &str) -> Result<String> {
-    table::text(&answer.rows[port], &answer.schemas[port], extension)
+/// Refuses expected rows of an output that the plugin does not have: nobody would look at them.
+fn check_ports(case: &Case, answer: &Answer) -> Result<()> {
+    let single = answer.rows.len() == 1;
+    let known = |port: &String| answer.rows.contains_key(port) || (single && port.is_empty());
+    let Some((_, stray)) = case.expected.iter().find(|(port, _)| !known(port)) else { return Ok(()) };
+    let ports: Vec<&str> = answer.rows.keys().map(String::as_str).collect();
+    let message = format!("`{}` is of no output of the plugin", stray.path.display());
+    Err(Error::config(&codes::PLUGIN_CASES, message)
+        .help(format!("name it `expected.<output>.csv`; the plugin has the outputs {}", ports.join(", "))))
+}
+
+fn port_text(answer: &Answer, port: &str, format: RowsFormat) -> Result<String> {
+    table::text(&answer.rows[port], &answer.schemas[port], format)
 }
 
 fn errors_text(answer: &Answer) -> String {
     answer.rejected.iter().map(|row| format!("{row}\n")).collect()
 }
 
-/// Returns the first line that differs, if one does.
-fn difference(way: &str, path: &Path, text: &str) -> Result<Option<String>> {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let expected = match std::fs::read_to_string(path) {
-        Ok(expected) => expected,
-        Err(_) if !path.exists() => String::new(),
+/// Reads expected lines; a file that is not there has none.
+fn text_of(path: &Path) -> Result<String> {
+    match std::fs::read_to_string(path) {
+        Ok(expected) => Ok(expected),
+        Err(_) if !path.exists() => Ok(String::new()),
         Err(cause) => {
             let message = format!("cannot read `{}`: {cause}", path.display());
-            return Err(Error::config(&codes::PLUGIN_CASES, message).help("expected rows are text: CSV or JSON lines"));
+            Err(Error::config(&codes::PLUGIN_CASES, message).help("expected rows are text: CSV or JSON lines"))
         }
-    };
+    }
+}
+
+/// Returns the first line that differs, if one does.
+fn difference(way: &str, path: &Path, expected: &str, text: &str) -> Option<String> {
+    let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let (mut left, mut right) = (expected.lines(), text.lines());
     for line in 1.. {
         match (left.next(), right.next()) {
-            (None, None) => return Ok(None),
+            (None, None) => return None,
             (expected, got) if expected == got => {}
             (expected, got) => {
                 let expected = expected.unwrap_or("(nothing)");
                 let got = got.unwrap_or("(nothing)");
-                return Ok(Some(format!("  {way}: {name}:{line}\n    expected {expected}\n    got      {got}\n")));
+                return Some(format!("  {way}: {name}:{line}\n    expected {expected}\n    got      {got}\n"));
             }
         }
     }
-    Ok(None)
+    None
 }

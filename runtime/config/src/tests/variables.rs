@@ -56,6 +56,29 @@ fn faults_of_variables_have_their_place() {
 }
 
 #[test]
+fn a_variable_that_is_no_text_does_not_take_its_default() {
+    let loaded = loaded(&block("        a: ${BYTES:default}\n"), &[]);
+    assert_eq!(codes_of(&loaded), ["0113:16:12"], "{:#?}", loaded.faults);
+}
+
+#[test]
+fn a_secret_has_at_least_four_characters_or_none() {
+    for (file, expected) in [("four", &[][..]), ("empty", &[]), ("three", &["0115:17:23"])] {
+        let loaded = loaded(&GOOD.replace("path: out,", &format!("path: \"${{file:{file}}}\",")), &[]);
+        assert_eq!(codes_of(&loaded), expected, "{file}: {:#?}", loaded.faults);
+        assert!(loaded.faults.iter().all(|fault| !fault.message.contains("abc")), "{:#?}", loaded.faults);
+    }
+}
+
+#[test]
+fn a_secret_is_no_name() {
+    let named = GOOD.replacen("name: ", "name: \"${file:pw}\" #", 1).replacen("- id: ", "- id: \"${file:pw}\" #", 1);
+    let loaded = loaded(&named, &[]);
+    let secret: Vec<_> = loaded.faults.iter().filter(|fault| fault.message == "a secret cannot be a name").collect();
+    assert_eq!(secret.len(), 2, "{:#?}", loaded.faults);
+}
+
+#[test]
 fn a_variable_in_a_flow_map_needs_quotes_and_the_help_says_so() {
     let loaded = loaded("name: a\nsources: [{ id: x, csv: { path: ${DIR}/a } }]\n", &[]);
     let fault = loaded.faults.iter().find(|fault| fault.code == "RDE0101").expect("not YAML");
