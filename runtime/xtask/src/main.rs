@@ -20,7 +20,7 @@ usage: cargo xtask JOB
 
   quickstart            build what is needed and run the main job on real flights
   test [ARGS]           run every test; ARGS go to `cargo test`
-  check                 format, lints, tidy, generated files, dependencies
+  check                 format, lints, tidy, dependencies
   docs                  write configs/REFERENCE.md and configs/schema.json anew
   plugins               build the example plugins into out/plugins
   bench [--long]        compare speed with DuckDB, Polars and DataFusion, and measure the plugin hop

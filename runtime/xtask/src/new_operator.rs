@@ -24,7 +24,23 @@ pub fn run(args: &[String]) -> Outcome {
         return Err(format!("`{}` exists already", folder.display()));
     }
     let type_name: String = name.split('_').map(capitalised).collect();
-    let fill = |text: &str| text.replace("{name}", name).replace("{Name}", &type_name).replace("{Kind}", kind_name);
+    let (inputs, outputs) = match kind_name {
+        "Source" => (
+            "Vec::new()",
+            "vec![OutputShape { port: \"out\".to_owned(), shape: Shape::Unknown(\"not built\".to_owned()) }]",
+        ),
+        "Transform" => (
+            "vec![\"in\".to_owned()]",
+            "inputs.iter().map(|input| OutputShape { port: \"out\".to_owned(), shape: input.shape.clone() }).collect()",
+        ),
+        _ => ("vec![\"in\".to_owned()]", "Vec::new()"),
+    };
+    let fill = |text: &str| {
+        let text = text.replace("{inputs}", inputs).replace("{outputs}", outputs);
+        let text = text.replace("{bound}", if kind_name == "Transform" { "inputs" } else { "_inputs" });
+        let text = text.replace("{Shape}", if kind_name == "Source" { " Shape," } else { "" });
+        text.replace("{name}", name).replace("{Name}", &type_name).replace("{Kind}", kind_name)
+    };
     write(&folder.join("Cargo.toml"), &fill(MANIFEST))?;
     write(&folder.join("src/lib.rs"), &fill(TEMPLATE))?;
     println!("{}", fill(NEXT));
@@ -51,11 +67,12 @@ workspace = true
 "#;
 
 const NEXT: &str = "\
-Made runtime/operators/{name}. Four places to touch:
+Made runtime/operators/{name}. Five places to touch:
   1. runtime/operators/{name}/src/lib.rs   the operator; its test fails until `open` gives one
   2. Cargo.toml                            a workspace member and a dependency of `rde`
   3. runtime/app/registry.rs               one line in OPERATORS, in order
-  4. tests/pipelines/{name}_basic/         a golden case; then `cargo xtask docs`
+  4. runtime/xtask/src/tidy.rs             a line in DIRECTIONS: it names `rde-core` alone
+  5. tests/pipelines/{name}_basic/         a golden case; then `cargo xtask docs`
 Read runtime/operators/files/src/sink for a sink, runtime/operators/files/src/csv for a source, runtime/operators/sql for a transform.";
 
 fn capitalised(word: &str) -> String {

@@ -22,7 +22,9 @@ pub fn run() -> Outcome {
     run_command(Command::new(&rde).args(["run", PIPELINE, "--report", "out/quickstart/report.json"]))?;
     show()?;
     println!("\nThe pipeline is {PIPELINE}; change it and run `{} run {PIPELINE}` again.", rde.display());
-    println!("Read the table with another tool, for example: duckdb -c \"SELECT * FROM '{ANSWER}/*.parquet' LIMIT 5\"");
+    println!(
+        "Read the table with another tool, for example: duckdb -c \"SELECT * FROM '{ANSWER}/*/*.parquet' LIMIT 5\""
+    );
     Ok(())
 }
 
@@ -37,8 +39,13 @@ fn show() -> Outcome {
 fn list(folder: &Path) -> Outcome {
     let entries = std::fs::read_dir(folder).map_err(|error| format!("cannot read `{}`: {error}", folder.display()))?;
     for entry in entries.filter_map(Result::ok) {
+        let path = entry.path();
+        if path.is_dir() {
+            list(&path)?;
+            continue;
+        }
         let length = entry.metadata().map(|metadata| metadata.len()).unwrap_or_default();
-        println!("{length:>10} bytes  {}", entry.path().display());
+        println!("{length:>10} bytes  {}", path.display());
     }
     Ok(())
 }
