@@ -85,7 +85,9 @@ fn mermaid(graph: &BoundGraph) -> String {
 fn dot(graph: &BoundGraph) -> String {
     let mut text = "digraph pipeline {\n  rankdir=LR;\n  node [shape=box];\n".to_owned();
     for operator in &graph.operators {
-        let about = described(operator).map(|about| format!("\\n{}", about.replace('"', "'"))).unwrap_or_default();
+        let about = described(operator)
+            .map(|about| format!("\\n{}", about.replace('\\', "\\\\").replace('"', "'")))
+            .unwrap_or_default();
         let _infallible = writeln!(text, "  \"{0}\" [label=\"{0}\\n{1}{about}\"];", operator.id, operator.kind_name);
     }
     for edge in &graph.edges {

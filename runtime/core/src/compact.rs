@@ -50,8 +50,8 @@ fn compact_array(array: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         DataType::LargeList(item) => compact_list::<i64>(array, item)?,
         DataType::FixedSizeList(item, length) => {
             let list = array.as_fixed_size_list();
-            let values = compact_array(list.values())?;
-            Arc::new(FixedSizeListArray::try_new(item.clone(), *length, values, list.nulls().cloned())?)
+            let (values, nulls) = (compact_array(list.values())?, list.nulls().cloned());
+            Arc::new(FixedSizeListArray::try_new_with_length(item.clone(), *length, values, nulls, list.len())?)
         }
         DataType::Map(item, ordered) => {
             let map = array.as_map();

@@ -179,10 +179,12 @@ fn default_name(port: &str, single: bool) -> String {
 /// Refuses expected rows of an output that the plugin does not have: nobody would look at them.
 fn check_ports(case: &Case, answer: &Answer) -> Result<()> {
     let single = answer.rows.len() == 1;
-    let known = |port: &String| answer.rows.contains_key(port) || (single && port.is_empty());
+    // Of the only output there may be rows under its name or without one, and not both.
+    let both = single && answer.rows.keys().any(|port| case.expected.contains_key(port));
+    let known = |port: &String| answer.rows.contains_key(port) || (single && port.is_empty() && !both);
     let Some((_, stray)) = case.expected.iter().find(|(port, _)| !known(port)) else { return Ok(()) };
     let ports: Vec<&str> = answer.rows.keys().map(String::as_str).collect();
-    let message = format!("`{}` is of no output of the plugin", stray.path.display());
+    let message = format!("`{}` is of no output of the plugin, or another file is of the same", stray.path.display());
     Err(Error::config(&codes::PLUGIN_CASES, message)
         .help(format!("name it `expected.<output>.csv`; the plugin has the outputs {}", ports.join(", "))))
 }

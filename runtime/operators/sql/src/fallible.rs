@@ -10,8 +10,9 @@ use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::utils::{conjunction, merge_schema, split_conjunction_owned};
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, Filter, LogicalPlan, Operator, lit};
 
+use crate::instants::is_date;
 use crate::mapped::map_expressions;
-use crate::{floats, lazy, nanoseconds};
+use crate::{floats, instant_order, lazy};
 
 /// Functions that give a value for every argument of their types.
 const TOTAL: [&str; 20] = [
@@ -28,7 +29,7 @@ const TOTAL: [&str; 20] = [
     "initcap",
     "lower",
     "ltrim",
-    nanoseconds::ORDER,
+    instant_order::NAME,
     "octet_length",
     "reverse",
     "rtrim",
@@ -84,7 +85,9 @@ fn is_total(expr: &Expr, schema: &DFSchema) -> bool {
         }
         Expr::IsNull(_) | Expr::IsNotNull(_) | Expr::IsTrue(_) | Expr::IsFalse(_) | Expr::IsUnknown(_) => true,
         Expr::IsNotTrue(_) | Expr::IsNotFalse(_) | Expr::IsNotUnknown(_) | Expr::Between(_) | Expr::Case(_) => true,
-        Expr::InList(_) | Expr::TryCast(_) => true,
+        Expr::InList(_) => true,
+        // A date beyond nanoseconds is an error of this cast too.
+        Expr::TryCast(cast) => cast.expr.get_type(schema).is_ok_and(|from| !is_date(&from)),
         Expr::Like(like) => matches!(*like.pattern, Expr::Literal(_, _)),
         Expr::Cast(cast) => {
             let from = cast.expr.get_type(schema);

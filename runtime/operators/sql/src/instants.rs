@@ -16,8 +16,8 @@ use datafusion::logical_expr::{
     Subquery, Union, cast,
 };
 
+use crate::instant_order;
 use crate::mapped::map_expressions;
-use crate::nanoseconds;
 
 /// Functions whose arguments all come to one type.
 const ALIKE: [&str; 7] = ["coalesce", "greatest", "ifnull", "least", "make_array", "nullif", "nvl"];
@@ -32,9 +32,9 @@ pub fn align(plan: LogicalPlan) -> Result<LogicalPlan> {
     let aligned = plan.transform_up_with_subqueries(|node| {
         let schema = merge_schema(&node.inputs());
         let node = match node {
-            LogicalPlan::Join(join) => LogicalPlan::Join(align_join(nanoseconds::align_join(join))),
+            LogicalPlan::Join(join) => LogicalPlan::Join(align_join(instant_order::align_join(join, &schema))),
             LogicalPlan::Filter(mut filter) => {
-                filter.predicate = nanoseconds::align_conditions(filter.predicate, &schema);
+                filter.predicate = instant_order::align_conditions(filter.predicate, &schema);
                 LogicalPlan::Filter(filter)
             }
             LogicalPlan::Union(union) => LogicalPlan::Union(align_union(union)?),
@@ -46,7 +46,8 @@ pub fn align(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(aligned.data)
 }
 
-fn is_date(data_type: &DataType) -> bool {
+/// Whether values of a type are days.
+pub fn is_date(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Date32 | DataType::Date64)
 }
 
@@ -56,7 +57,7 @@ pub fn is_instant(data_type: &DataType) -> bool {
 }
 
 /// Returns the unit and zone that values of some types meet in, if there is a timestamp among them and any must change.
-fn meeting(types: &[DataType]) -> Option<(TimeUnit, Zone)> {
+pub fn meeting(types: &[DataType]) -> Option<(TimeUnit, Zone)> {
     let stamps: Vec<(TimeUnit, Zone)> = types
         .iter()
         .filter_map(|one| match one {
@@ -113,7 +114,7 @@ fn align_pair(left: Expr, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
 fn align_expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     Ok(Transformed::yes(match expr {
         Expr::BinaryExpr(binary) if meets(&binary, schema) => {
-            if let Some(exact) = nanoseconds::compare(&binary.left, binary.op, &binary.right, schema) {
+            if let Some(exact) = instant_order::compare(&binary.left, binary.op, &binary.right, schema) {
                 return Ok(Transformed::yes(exact));
             }
             let (left, right) = align_pair(*binary.left, *binary.right, schema);
@@ -152,8 +153,8 @@ fn meets(binary: &BinaryExpr, schema: &DFSchema) -> bool {
 
 /// The two comparisons of BETWEEN, where one of them goes beyond nanoseconds.
 fn align_bounds(between: &Between, schema: &DFSchema) -> Option<Expr> {
-    let low = nanoseconds::compare(&between.expr, Operator::GtEq, &between.low, schema);
-    let high = nanoseconds::compare(&between.expr, Operator::LtEq, &between.high, schema);
+    let low = instant_order::compare(&between.expr, Operator::GtEq, &between.low, schema);
+    let high = instant_order::compare(&between.expr, Operator::LtEq, &between.high, schema);
     if low.is_none() && high.is_none() {
         return None;
     }
@@ -167,20 +168,25 @@ fn align_bounds(between: &Between, schema: &DFSchema) -> Option<Expr> {
 }
 
 fn align_list(list: InList, schema: &DFSchema) -> Expr {
-    let (InList { expr, list, negated }, far) = nanoseconds::split_list(list, schema);
-    if list.is_empty()
-        && let Some(far) = far
-    {
-        return far;
+    let (InList { expr, list, negated }, mut parts) = instant_order::split_list(list, schema);
+    if !list.is_empty() || parts.is_empty() {
+        let mut all = align_all(std::iter::once(*expr).chain(list).collect(), schema).data;
+        let expr = all.remove(0);
+        parts.push(Expr::InList(InList::new(Box::new(expr), all, negated)));
     }
-    let mut all = align_all(std::iter::once(*expr).chain(list).collect(), schema).data;
-    let expr = all.remove(0);
-    let near = Expr::InList(InList::new(Box::new(expr), all, negated));
-    match far {
-        None => near,
-        Some(far) if negated => near.and(far),
-        Some(far) => near.or(far),
+    // As a tree, since a list may be longer than a stack is deep.
+    let join = |left: Expr, right: Expr| if negated { left.and(right) } else { left.or(right) };
+    while parts.len() > 1 {
+        let mut rest = parts.into_iter();
+        let pairs = std::iter::from_fn(|| rest.next().map(|left| (left, rest.next())));
+        parts = pairs
+            .map(|(left, right)| match right {
+                Some(right) => join(left, right),
+                None => left,
+            })
+            .collect();
     }
+    parts.remove(0)
 }
 
 fn align_case(case: Case, schema: &DFSchema) -> Case {

@@ -1,7 +1,8 @@
 //! Standard input or a FIFO, kept whole in the spill folder, for a format that is read from its end.
 //!
 //! Invariant: the file has no name, so nothing of it is left, however the run ends.
-//! Not here: formats that are read as their bytes come (`pipe.rs`).
+//! Not here: the account of `spill_max` that the engine's own files share; each kept input may have as much by itself. Formats
+//! that are read as their bytes come (`pipe.rs`).
 
 use std::fs::{self, File};
 use std::io::Write;

@@ -19,6 +19,8 @@ use crate::codes;
 
 /// Folders below each other that are searched.
 const DEPTH_MAX: usize = 64;
+/// Folders that are searched for one `path`: with links that lead to each other there are more ways than one can go.
+const FOLDERS_MAX: usize = 1_000_000;
 
 const OPTIONS: MatchOptions =
     MatchOptions { case_sensitive: true, require_literal_separator: true, require_literal_leading_dot: true };
@@ -32,7 +34,7 @@ pub(crate) fn resolve(base: &Path, path: &str, extensions: &[&str], allow_empty:
     let found = match fs::metadata(&full) {
         Ok(metadata) if metadata.is_dir() => {
             let mut found = Vec::new();
-            walk(&full, &mut Vec::new(), &mut |file| {
+            walk(&full, &mut Search::default(), &mut |file| {
                 if has_extension(file, extensions) {
                     found.push(file.to_owned());
                 }
@@ -86,26 +88,32 @@ fn expand(base: &Path, path: &str) -> Result<Vec<PathBuf>> {
         steps.push(Pattern::new(text).map_err(|error| at_path(bad_glob(path, &error)))?);
     }
     let mut found = Vec::new();
-    descend(&root, &steps, &mut Vec::new(), &mut found)?;
+    descend(&root, &steps, &mut Search::default(), &mut found)?;
     found.sort();
     found.dedup();
     Ok(found)
 }
 
-/// Folders that are being searched, each below the one before it, by device and inode.
-type Above = Vec<(u64, u64)>;
+/// A search through folders.
+#[derive(Default)]
+struct Search {
+    /// Folders that are being searched, each below the one before it, by device and inode.
+    above: Vec<(u64, u64)>,
+    /// Folders that were entered.
+    entered: usize,
+}
 
-fn descend(folder: &Path, steps: &[Pattern], above: &mut Above, found: &mut Vec<PathBuf>) -> Result<()> {
+fn descend(folder: &Path, steps: &[Pattern], search: &mut Search, found: &mut Vec<PathBuf>) -> Result<()> {
     let Some((step, rest)) = steps.split_first() else { return Ok(()) };
     if step.as_str() == "**" {
-        return enter(folder, above, &mut |above| {
-            descend(folder, rest, above, found)?;
+        return enter(folder, search, &mut |search| {
+            descend(folder, rest, search, found)?;
             for (path, is_folder) in entries(folder)? {
                 if is_hidden(&path) {
                     continue;
                 }
                 if is_folder {
-                    descend(&path, steps, above, found)?;
+                    descend(&path, steps, search, found)?;
                 } else if rest.is_empty() {
                     found.push(path);
                 }
@@ -119,7 +127,7 @@ fn descend(folder: &Path, steps: &[Pattern], above: &mut Above, found: &mut Vec<
             found.extend(path.exists().then_some(path));
             Ok(())
         } else {
-            descend(&path, rest, above, found)
+            descend(&path, rest, search, found)
         };
     }
     for (path, is_folder) in entries(folder)? {
@@ -130,18 +138,18 @@ fn descend(folder: &Path, steps: &[Pattern], above: &mut Above, found: &mut Vec<
         if rest.is_empty() {
             found.push(path);
         } else if is_folder {
-            descend(&path, rest, above, found)?;
+            descend(&path, rest, search, found)?;
         }
     }
     Ok(())
 }
 
-fn walk(folder: &Path, above: &mut Above, found: &mut dyn FnMut(&Path)) -> Result<()> {
-    enter(folder, above, &mut |above| {
+fn walk(folder: &Path, search: &mut Search, found: &mut dyn FnMut(&Path)) -> Result<()> {
+    enter(folder, search, &mut |search| {
         for (path, is_folder) in entries(folder)? {
             match (is_hidden(&path), is_folder) {
                 (true, _) => {}
-                (false, true) => walk(&path, above, found)?,
+                (false, true) => walk(&path, search, found)?,
                 (false, false) => found(&path),
             }
         }
@@ -150,18 +158,19 @@ fn walk(folder: &Path, above: &mut Above, found: &mut dyn FnMut(&Path)) -> Resul
 }
 
 /// Searches a folder, unless it is one of those above it: then a link led back.
-fn enter(folder: &Path, above: &mut Above, search: &mut dyn FnMut(&mut Above) -> Result<()>) -> Result<()> {
+fn enter(folder: &Path, search: &mut Search, look: &mut dyn FnMut(&mut Search) -> Result<()>) -> Result<()> {
     let Ok(metadata) = fs::metadata(folder) else { return Ok(()) };
     let own = (metadata.dev(), metadata.ino());
-    if above.contains(&own) {
+    if search.above.contains(&own) {
         return Ok(());
     }
-    if above.len() > DEPTH_MAX {
-        return Err(at_path(too_deep(folder)));
+    search.entered += 1;
+    if search.above.len() > DEPTH_MAX || search.entered > FOLDERS_MAX {
+        return Err(at_path(too_deep(folder, search.above.len())));
     }
-    above.push(own);
-    search(above)?;
-    above.pop();
+    search.above.push(own);
+    look(search)?;
+    search.above.pop();
     Ok(())
 }
 
@@ -209,9 +218,14 @@ fn nothing(path: &str, extensions: &[&str]) -> Error {
     )
 }
 
-fn too_deep(folder: &Path) -> Error {
-    let message = format!("`{}` lies more than {DEPTH_MAX} folders deep", folder.display());
-    Error::config(&codes::BAD_PATH, message).help("give `path` a folder nearer to the files")
+fn too_deep(folder: &Path, depth: usize) -> Error {
+    let message = if depth > DEPTH_MAX {
+        format!("`{}` lies more than {DEPTH_MAX} folders deep", folder.display())
+    } else {
+        format!("more than {FOLDERS_MAX} folders were searched, the last one `{}`", folder.display())
+    };
+    Error::config(&codes::BAD_PATH, message)
+        .help("give `path` a folder nearer to the files, and look for links that lead to each other")
 }
 
 fn bad_glob(path: &str, error: &glob::PatternError) -> Error {

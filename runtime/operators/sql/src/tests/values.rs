@@ -87,6 +87,16 @@ fn nanoseconds() -> [Table; 2] {
     [("n", n), ("m", m)]
 }
 
+/// Checks a condition where the query runs per batch, where it needs the whole input, and where rows are only counted: the
+/// last two go through the whole optimizer.
+fn check_condition(condition: &str, input: &Table, key: &str, expected: &[&str]) {
+    let (name, input) = (input.0, [input.clone()]);
+    check(&format!("SELECT {key} FROM {name} WHERE {condition}"), &input, expected);
+    check(&format!("SELECT {key} FROM {name} WHERE {condition} ORDER BY {key}"), &input, expected);
+    let count = expected.len().to_string();
+    check(&format!("SELECT count(*) AS n FROM {name} WHERE {condition}"), &input, &[&count]);
+}
+
 #[test]
 fn nanoseconds_compare_with_instants_beyond_them() {
     let [n, m] = nanoseconds();
@@ -102,20 +112,24 @@ fn nanoseconds_compare_with_instants_beyond_them() {
         ("t NOT BETWEEN DATE '1500-01-01' AND DATE '9999-12-31'", &[]),
         ("t IN (DATE '9999-12-31', '2024-01-31T10:00:00.000000001')", &["1"]),
         ("t IN (DATE '9999-12-31')", &[]),
+        ("t IN (DATE '9999-12-31', '1500-01-01', DATE '1400-01-01')", &[]),
         ("t NOT IN (DATE '9999-12-31', DATE '1500-01-01')", &["1"]),
         ("t NOT IN (DATE '9999-12-31', '2024-01-31T10:00:00.000000001')", &[]),
+        ("t IS DISTINCT FROM DATE '9999-12-31'", &["1", "2"]),
         ("(t < TIMESTAMP '9999-12-31') IS NULL", &["2"]),
     ] {
-        check(&format!("SELECT k FROM n WHERE {condition}"), &[n.clone()], expected);
+        check_condition(condition, &n, "k", expected);
     }
-    let both = [n, m];
+    let both = [n.clone(), m];
     for (condition, expected) in [
         ("t > u", &["1 1", "1 3"][..]),
         ("t >= u", &["1 1", "1 3"]),
         ("u > t", &["1 2"]),
         ("t <> u", &["1 1", "1 2", "1 3"]),
         ("t = u", &[]),
+        ("t = d", &[]),
         ("t - INTERVAL '1 nanosecond' = u", &["1 1"]),
+        ("t - INTERVAL '10 hours 1 nanosecond' = d", &["1 1"]),
         ("NOT t = u", &["1 1", "1 2", "1 3"]),
         ("(t = u) IS NULL", &["2 1", "2 2", "2 3"]),
         ("t BETWEEN d AND u", &[]),
@@ -126,6 +140,56 @@ fn nanoseconds_compare_with_instants_beyond_them() {
         check(&format!("SELECT k, j FROM n, m WHERE {condition} ORDER BY k, j"), &both, expected);
     }
     check("SELECT k, j FROM n LEFT JOIN m ON t = u ORDER BY k", &both, &["1 ∅", "2 ∅"]);
+    check("SELECT k FROM n LEFT ANTI JOIN m ON t = u ORDER BY k", &both, &["1", "2"]);
+    check("SELECT k FROM n WHERE EXISTS (SELECT 1 FROM m WHERE m.u < n.t)", &both, &["1"]);
+    let answer = bind("SELECT k, (SELECT max(j) FROM m WHERE m.u = n.t) AS j FROM n", &both, true);
+    assert!(answer.is_ok(), "{:?}", answer.err());
+    let [n, m] = nanoseconds();
+    let fields = m.1.schema().fields().clone();
+    let renamed = fields.iter().zip(["j", "t", "d"]).map(|(field, name)| field.as_ref().clone().with_name(name));
+    let schema = Arc::new(arrow::datatypes::Schema::new(renamed.collect::<Vec<_>>()));
+    let m = ("m", RecordBatch::try_new(schema, m.1.columns().to_vec()).expect("the same columns"));
+    check("SELECT k, j FROM n LEFT JOIN m USING (t) ORDER BY k", &[n.clone(), m.clone()], &["1 ∅", "2 ∅"]);
+    check("SELECT k FROM (SELECT k, t FROM n JOIN m USING (t)) WHERE t IS NULL", &[n, m], &[]);
+}
+
+/// Scenario: milliseconds, seconds of text and days beside constants with more digits than they have.
+/// Guarantees: the constant is not cut to the digits of the column.
+#[test]
+fn constants_keep_the_digits_that_a_column_does_not_have() {
+    let [.., now] = DAYS;
+    let millis = TimestampMillisecondArray::from(vec![micros(now, 36_000) / 1_000, micros(now, 36_001) / 1_000]);
+    let t = ("t", table(vec![("k", ints(&[1, 2])), ("ms", Arc::new(millis)), ("d", dates(&[now, now + 1]))]));
+    for (condition, expected) in [
+        ("ms < TIMESTAMP '2024-01-31 10:00:00.000500'", &["1"][..]),
+        ("ms <= TIMESTAMP '2024-01-31 10:00:00.000500'", &["1"]),
+        ("ms > TIMESTAMP '2024-01-31 10:00:00.000500'", &["2"]),
+        ("ms >= TIMESTAMP '2024-01-31 10:00:00.000500'", &["2"]),
+        ("ms = TIMESTAMP '2024-01-31 10:00:00.000500'", &[]),
+        ("ms <> TIMESTAMP '2024-01-31 10:00:00.000500'", &["1", "2"]),
+        ("ms = TIMESTAMP '2024-01-31 10:00:00'", &["1"]),
+        ("ms < '2024-01-31T10:00:00.0005'", &["1"]),
+        ("'2024-01-31T10:00:01' = ms", &["2"]),
+        ("ms IN (TIMESTAMP '2024-01-31 10:00:00.000500', TIMESTAMP '2024-01-31 10:00:01')", &["2"]),
+        ("ms NOT IN (TIMESTAMP '2024-01-31 10:00:00.000500', TIMESTAMP '2024-01-31 10:00:01')", &["1"]),
+        ("ms BETWEEN TIMESTAMP '2024-01-31 10:00:00.000500' AND TIMESTAMP '2024-01-31 10:00:01.000500'", &["2"]),
+        ("ms IS NOT DISTINCT FROM TIMESTAMP '2024-01-31 10:00:00.000500'", &[]),
+        ("ms > DATE '2024-01-31'", &["1", "2"]),
+        ("d < TIMESTAMP '2024-01-31 00:00:00.000001'", &["1"]),
+        ("d = TIMESTAMP '2024-01-31 00:00:00.000001'", &[]),
+        ("d >= TIMESTAMP '2024-02-01 00:00:00'", &["2"]),
+        ("d < now() AND ms < now()", &["1", "2"][..0]),
+    ] {
+        check_condition(condition, &t, "k", expected);
+    }
+    let [.., m] = nanoseconds();
+    check_condition("u = arrow_cast('2024-01-31T10:00:00.000000001', 'Timestamp(Nanosecond, None)')", &m, "j", &[]);
+    check_condition(
+        "u < arrow_cast('2024-01-31T10:00:00.000000001', 'Timestamp(Nanosecond, None)')",
+        &m,
+        "j",
+        &["1", "3"],
+    );
 }
 
 #[test]
