@@ -428,11 +428,11 @@ fn a_batch_of_memory_max_passes_and_one_byte_more_is_refused() {
     }
 }
 
-#[test]
-fn small_batches_are_joined_before_operators_that_wish_it() {
+/// Runs batches of one row, all of which wait before the first of some operators in one chain. Returns the rows of the batches
+/// that it is called with.
+fn first_sees(chain: &[Joining]) -> Vec<usize> {
     let (settings, target) = (Settings::default(), Target::default());
-    let sizes = Arc::new(Mutex::new(Vec::new()));
-    let gate = Arc::new(AtomicI64::new(0));
+    let (sizes, gate) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicI64::new(0)));
     let slow: OnBatch = Arc::new({
         let (sizes, gate) = (sizes.clone(), gate.clone());
         move |rows, _, out| {
@@ -445,19 +445,31 @@ fn small_batches_are_joined_before_operators_that_wish_it() {
             Ok(Flow::Done)
         }
     });
-    let source =
-        Numbers { batch_rows: 1, before: Arc::new(move |n| gate.store(n, Ordering::SeqCst)), ..Numbers::new(0..100) };
-    let mut plan = transform(Lanes::One, slow);
-    plan.traits.joining = Joining::Wanted;
+    let before: Arc<dyn Fn(i64) + Send + Sync> = Arc::new(move |n| gate.store(n, Ordering::SeqCst));
+    let source = Numbers { batch_rows: 1, before, ..Numbers::new(0..100) };
     let mut line = builder(settings.clone());
     line.add_source("in", "numbers", source.plan(), OperatorOptions::default());
-    line.add_transform("t", "scripted", plan, OperatorOptions::default());
+    let mut from = "in".to_owned();
+    for (index, joining) in chain.iter().enumerate() {
+        let mut plan = transform(Lanes::One, if index == 0 { slow.clone() } else { pass() });
+        plan.traits.joining = *joining;
+        let id = format!("t{index}");
+        line.add_transform(&id, "scripted", plan, OperatorOptions::default());
+        line.connect(&from, &id);
+        from = id;
+    }
     line.add_sink("out", "target", target.plan(), OperatorOptions::default());
-    line.connect("in", "t").connect("t", "out");
+    line.connect(&from, "out");
     let report = block_on(PipelineEngine::new(runtime()).run(build(line, &settings), RunControl::new()));
     assert_eq!(report.status, Status::Completed, "{:?}", report.error);
     assert_eq!(target.state().visible, (0..100).collect::<Vec<_>>());
     let sizes = sizes.lock().expect("no panic");
+    sizes.clone()
+}
+
+#[test]
+fn small_batches_are_joined_before_operators_that_wish_it() {
+    let sizes = first_sees(&[Joining::Wanted]);
     assert!(sizes.len() < 10, "{sizes:?}");
 }
 
@@ -465,36 +477,8 @@ fn small_batches_are_joined_before_operators_that_wish_it() {
 /// Guarantees: they are joined before the first, unless its answer may hang on the cuts.
 #[test]
 fn no_batches_are_joined_before_an_operator_that_forbids_it() {
-    let first_sees = |joining: Joining| {
-        let (settings, target) = (Settings::default(), Target::default());
-        let (sizes, gate) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicI64::new(0)));
-        let slow: OnBatch = Arc::new({
-            let (sizes, gate) = (sizes.clone(), gate.clone());
-            move |rows, _, out| {
-                while gate.load(Ordering::SeqCst) < 99 {
-                    std::thread::yield_now();
-                }
-                sizes.lock().expect("no panic").push(rows.num_rows());
-                out.batch(0, rows.clone());
-                Ok(Flow::Done)
-            }
-        });
-        let before: Arc<dyn Fn(i64) + Send + Sync> = Arc::new(move |n| gate.store(n, Ordering::SeqCst));
-        let source = Numbers { batch_rows: 1, before, ..Numbers::new(0..100) };
-        let (mut first, mut second) = (transform(Lanes::One, slow), transform(Lanes::One, pass()));
-        (first.traits.joining, second.traits.joining) = (joining, Joining::Wanted);
-        let mut line = builder(settings.clone());
-        line.add_source("in", "numbers", source.plan(), OperatorOptions::default());
-        line.add_transform("a", "scripted", first, OperatorOptions::default());
-        line.add_transform("b", "scripted", second, OperatorOptions::default());
-        line.add_sink("out", "target", target.plan(), OperatorOptions::default());
-        line.connect("in", "a").connect("a", "b").connect("b", "out");
-        let report = block_on(PipelineEngine::new(runtime()).run(build(line, &settings), RunControl::new()));
-        assert_eq!(report.status, Status::Completed, "{:?}", report.error);
-        sizes.lock().expect("no panic").len()
-    };
-    assert!(first_sees(Joining::Indifferent) < 10);
-    assert_eq!(first_sees(Joining::Forbidden), 100);
+    assert!(first_sees(&[Joining::Indifferent, Joining::Wanted]).len() < 10);
+    assert_eq!(first_sees(&[Joining::Forbidden, Joining::Wanted]), [1; 100]);
 }
 
 #[test]
