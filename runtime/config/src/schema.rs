@@ -127,13 +127,16 @@ fn move_references(schema: &mut Value, below: &str) {
     }
 }
 
-/// Allows `${NAME}` wherever a number, a truth value, a size or a period stands.
+/// Allows `${NAME}` wherever a number, a truth value, a size, a period or one of some words stands.
 fn with_variables(schema: Value) -> Value {
-    let Value::Object(keywords) = schema else { return schema };
-    let typed = keywords.get("type").is_some_and(is_typed) || keywords.contains_key("x-rde-type");
-    let simple = !["$ref", "oneOf", "anyOf", "allOf"].iter().any(|keyword| keywords.contains_key(*keyword));
-    if typed && simple {
+    let Value::Object(mut keywords) = schema else { return schema };
+    if is_narrow(&keywords) {
         return wrapped(keywords);
+    }
+    if let Some(Value::Array(cases)) = keywords.get_mut("anyOf")
+        && cases.iter().filter_map(Value::as_object).any(is_narrow)
+    {
+        cases.push(json!({ "$ref": "#/$defs/variable" }));
     }
     let inner = keywords.into_iter().map(|(keyword, value)| {
         let value = match (keyword.as_str(), value) {
@@ -146,6 +149,15 @@ fn with_variables(schema: Value) -> Value {
         (keyword, value)
     });
     Value::Object(inner.collect())
+}
+
+/// Whether a schema by itself refuses the text of a variable.
+fn is_narrow(keywords: &Map<String, Value>) -> bool {
+    let words =
+        |cases: &Value| cases.as_array().is_some_and(|cases| cases.iter().all(|case| case.get("const").is_some()));
+    let typed = keywords.get("type").is_some_and(is_typed) || keywords.contains_key("x-rde-type");
+    let simple = !["$ref", "oneOf", "anyOf", "allOf"].iter().any(|keyword| keywords.contains_key(*keyword));
+    keywords.contains_key("enum") || keywords.get("oneOf").is_some_and(words) || (typed && simple)
 }
 
 fn is_typed(kind: &Value) -> bool {

@@ -71,7 +71,8 @@ pub(crate) fn check(schema: &Value, config: &Value, plugin: &str) -> Vec<Error> 
 
 /// Returns the fault of a secret at a pointer below `config`.
 pub(crate) fn secret(pointer: &str) -> Error {
-    Error::config(&codes::SECRET, "a secret may not be passed to a plugin")
+    let key = format!("config{}", pointer.replace('/', ".").replace("~1", "/").replace("~0", "~"));
+    Error::config(&codes::SECRET, format!("`{key}` is a secret, which may not be passed to a plugin"))
         .help("leave it out; plugins get no secrets before grants exist")
         .at(Place::field(format!("/config{pointer}")))
 }

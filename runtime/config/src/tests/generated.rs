@@ -16,8 +16,16 @@ fn the_editor_schema_accepts_what_the_parser_accepts() {
     let validator = jsonschema::validator_for(&schema).expect("the schema is a schema");
     let errors: Vec<String> = validator.iter_errors(&as_json(GOOD)).map(|error| error.to_string()).collect();
     assert_eq!(errors, Vec::<String>::new());
-    let variable = GOOD.replace("parallelism: 3", "parallelism: \"$${N:3}\"");
-    assert!(validator.is_valid(&as_json(&variable)));
+    for (value, variable) in [
+        ("parallelism: 3", "parallelism: \"$${N:3}\""),
+        ("memory_max: 64MiB", "memory_max: \"$${SIZE}\""),
+        ("compression: zstd", "compression: \"$${HOW:zstd}\""),
+        ("sample_rows: all", "sample_rows: \"$${ROWS:all}\""),
+    ] {
+        let text = GOOD.replacen(value, variable, 1);
+        assert_ne!(text, GOOD, "{value}");
+        assert!(validator.is_valid(&as_json(&text)), "{variable}");
+    }
 }
 
 #[test]
