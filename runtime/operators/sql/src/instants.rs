@@ -151,7 +151,7 @@ fn meets(binary: &BinaryExpr, schema: &DFSchema) -> bool {
     }
 }
 
-/// The two comparisons of BETWEEN, where one of them goes beyond nanoseconds.
+/// The two comparisons of BETWEEN, where the units of one of them differ.
 fn align_bounds(between: &Between, schema: &DFSchema) -> Option<Expr> {
     let low = instant_order::compare(&between.expr, Operator::GtEq, &between.low, schema);
     let high = instant_order::compare(&between.expr, Operator::LtEq, &between.high, schema);

@@ -17,7 +17,6 @@ pub struct CutFinder {
     at: u64,
     /// Bytes of a byte order mark that were met so far.
     bom: u64,
-    quotes: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +31,7 @@ impl CutFinder {
     /// Makes a finder for cuts at about `targets`.
     pub fn new(delimiter: u8, mut targets: Vec<u64>) -> CutFinder {
         targets.sort_unstable_by(|left, right| right.cmp(left));
-        CutFinder { delimiter, targets, cuts: Vec::new(), state: State::FieldStart, at: 0, bom: 0, quotes: false }
+        CutFinder { delimiter, targets, cuts: Vec::new(), state: State::FieldStart, at: 0, bom: 0 }
     }
 
     /// Looks at the next bytes of the file. After the last target there is nothing more to find.
@@ -69,11 +68,6 @@ impl CutFinder {
         self.targets.is_empty()
     }
 
-    /// Returns whether a quote was seen so far.
-    pub fn quotes(&self) -> bool {
-        self.quotes
-    }
-
     /// Returns the cuts: increasing, each once, none at the end of the file.
     pub fn finish(mut self) -> Vec<u64> {
         let len = self.at;
@@ -91,7 +85,6 @@ impl CutFinder {
             self.state = self.after(*last);
         }
         if quote.is_some() {
-            self.quotes = true;
             // Inside a field that does not begin with it, a quote is text.
             self.state = if self.state == State::FieldStart { State::Quoted } else { State::Unquoted };
         }
