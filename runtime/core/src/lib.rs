@@ -15,6 +15,7 @@ mod message;
 mod operator;
 mod output;
 mod plan;
+pub mod row_bytes;
 mod schemas;
 mod settings;
 mod size;

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::{DataType, SchemaRef};
-use rde_core::{Output, PluginStats};
+use rde_core::{Output, PluginStats, row_bytes};
 use rde_ipc::{Encoder, IpcError};
 
 use crate::abi::{BatchInfo, Sent};
@@ -19,7 +19,6 @@ use crate::emitted::{Emitted, Selected, Selection, Unmade, materialise};
 use crate::faults::RowFaults;
 use crate::instance::{Answered, Instance};
 use crate::limits;
-use crate::size;
 use crate::state::Phase;
 use crate::text::shown;
 use crate::trap::{Class, Trap};
@@ -154,7 +153,8 @@ impl Live {
 
     fn whole_output_max(&self, batch: Option<&RecordBatch>, bounds: Bounds) -> usize {
         let columns = batch.map_or(&[][..], RecordBatch::columns);
-        let input = columns.iter().map(|column| size::range(column, 0, column.len())).fold(0, usize::saturating_add);
+        let input =
+            columns.iter().map(|column| row_bytes::range(column, 0, column.len())).fold(0, usize::saturating_add);
         self.instance.state().limits.output_bytes(input).min(bounds.ceiling)
     }
 

@@ -8,9 +8,9 @@ use arrow::array::{ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::{FilterBuilder, filter, take};
 use arrow::error::ArrowError;
+use rde_core::row_bytes;
 
 use crate::bind::{BoundPlan, Origin};
-use crate::size;
 
 /// One call of `emit`.
 #[derive(Debug)]
@@ -123,14 +123,14 @@ impl Selected {
         match &self.selection {
             Selection::All => {}
             Selection::Mask(mask) => {
-                reused(plan, self.output, batch).for_each(|column| add(&mut bytes, size::masked(column, mask)));
+                reused(plan, self.output, batch).for_each(|column| add(&mut bytes, row_bytes::masked(column, mask)));
             }
             Selection::Rows(rows) => {
                 for column in reused(plan, self.output, batch) {
                     if bytes > room {
                         break;
                     }
-                    let more = size::picked(column, rows, room - bytes);
+                    let more = row_bytes::picked(column, rows, room - bytes);
                     add(&mut bytes, more);
                 }
             }

@@ -30,7 +30,6 @@ mod limits;
 mod log;
 mod plan;
 mod runner;
-mod size;
 mod state;
 mod text;
 mod ticker;

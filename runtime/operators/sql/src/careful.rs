@@ -1,6 +1,7 @@
-//! Functions of DataFusion that panic, wrap or give NaN for some arguments, behind checks of those arguments.
+//! Functions of DataFusion that panic, wrap, give NaN or take any memory for some arguments, behind checks of those arguments.
 //!
-//! The rewriter puts them in place of the originals, since DataFusion's planners name some of these themselves.
+//! The rewriter puts them in place of the originals, since DataFusion's planners name some of these themselves; those that
+//! grow come from `growth`.
 //! Invariant: what a function here cannot compute right is an error of the row.
 
 use std::sync::Arc;
@@ -12,11 +13,11 @@ use arrow::datatypes::{DataType, FieldRef, Float32Type, Float64Type, Int64Type, 
 use arrow::error::ArrowError;
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-/// Most elements of the lists of one batch: their offsets have 32 bits.
-const ELEMENTS_MAX: i64 = i32::MAX as i64;
+use crate::growth::Growth;
+
 /// More days than any unit of `date_trunc` has.
 const UNIT_DAYS_MAX: i64 = 366;
 const SECONDS_PER_DAY: i64 = 86_400;
@@ -31,8 +32,8 @@ enum Check {
     Bins,
     /// An instant so early that the start of its year does not fit 64 bits.
     Earliest,
-    /// The second argument as the number of elements of a list.
-    Elements,
+    /// What the call will make, against the most bytes that it may.
+    Grows(Growth, usize),
     /// Lists of keys and of values that are as long as each other.
     Pairs,
 }
@@ -43,17 +44,30 @@ pub fn in_place_of(function: &Arc<ScalarUDF>) -> Option<Arc<ScalarUDF>> {
         "round" | "trunc" => Check::Digits,
         "date_bin" => Check::Bins,
         "date_trunc" => Check::Earliest,
-        "array_repeat" | "array_resize" => Check::Elements,
         "map" => Check::Pairs,
         _ => return None,
     };
-    Some(Arc::new(ScalarUDF::from(Careful { inner: Arc::clone(function), check })))
+    let signature = function.signature().clone();
+    Some(Arc::new(ScalarUDF::from(Careful { inner: Arc::clone(function), check, signature })))
 }
 
+/// A function behind a check.
 #[derive(Debug, PartialEq, Eq, Hash)]
-struct Careful {
+pub struct Careful {
     inner: Arc<ScalarUDF>,
     check: Check,
+    signature: Signature,
+}
+
+impl Careful {
+    /// Puts a function that grows behind a bound. One that is `volatile` is never called while a query is planned.
+    pub fn growing(function: &Arc<ScalarUDF>, growth: Growth, made_max: usize, volatile: bool) -> Careful {
+        let mut signature = function.signature().clone();
+        if volatile {
+            signature.volatility = Volatility::Volatile;
+        }
+        Careful { inner: Arc::clone(function), check: Check::Grows(growth, made_max), signature }
+    }
 }
 
 impl ScalarUDFImpl for Careful {
@@ -66,7 +80,7 @@ impl ScalarUDFImpl for Careful {
     }
 
     fn signature(&self) -> &Signature {
-        self.inner.signature()
+        &self.signature
     }
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
@@ -86,7 +100,7 @@ impl ScalarUDFImpl for Careful {
             Check::Digits => return rounded(&self.inner, args),
             Check::Bins => bins(&args.args)?,
             Check::Earliest => args.args.iter().skip(1).try_for_each(not_earliest)?,
-            Check::Elements => elements(self.name(), &args)?,
+            Check::Grows(growth, made_max) => growth.check(self.name(), &args, made_max)?,
             Check::Pairs => {
                 let columns = ColumnarValue::values_to_arrays(&args.args)?;
                 pairs(&columns)?;
@@ -186,23 +200,6 @@ fn not_earliest(argument: &ColumnarValue) -> Result<()> {
         Some(_) => exec_err!("a timestamp is too early for date_trunc"),
         None => Ok(()),
     }
-}
-
-/// The elements of all lists together must have offsets. A negative number of repetitions is none.
-fn elements(name: &str, args: &ScalarFunctionArgs) -> Result<()> {
-    let Some(counts) = args.args.get(1) else { return Ok(()) };
-    let counts = cast(&counts.to_array(args.number_rows)?, &DataType::Int64)?;
-    let mut total = 0_i64;
-    for count in counts.as_primitive::<Int64Type>().iter().flatten() {
-        if count < 0 && name == "array_resize" {
-            return exec_err!("array_resize takes no negative size, such as {count}");
-        }
-        total = total.saturating_add(count.max(0));
-    }
-    if total > ELEMENTS_MAX {
-        return exec_err!("{name} makes {total} elements in one batch, more than {ELEMENTS_MAX}");
-    }
-    Ok(())
 }
 
 fn pairs(columns: &[ArrayRef]) -> Result<()> {

@@ -16,6 +16,7 @@ mod fallible;
 mod faults;
 mod floats;
 mod functions;
+mod growth;
 mod input;
 mod instant_order;
 mod instants;

@@ -19,6 +19,7 @@ use crate::batch::SqlBatches;
 use crate::codes;
 use crate::fallible::guard;
 use crate::faults::{cannot_run, plan_fault};
+use crate::growth;
 use crate::place::{list, nearest};
 use crate::planner;
 use crate::pushdown;
@@ -48,6 +49,8 @@ pub struct Bound {
     /// The operator's id.
     pub operator: Arc<str>,
     query: Arc<Query>,
+    /// Most bytes that one call of a function may make.
+    made_max: usize,
     inputs: Vec<Input>,
     /// The output columns somebody wants.
     kept: Columns,
@@ -57,7 +60,7 @@ pub struct Bound {
 }
 
 impl Bound {
-    fn new(operator: &Arc<str>, query: &Arc<Query>, inputs: &[InputShape]) -> Bound {
+    fn new(operator: &Arc<str>, query: &Arc<Query>, made_max: usize, inputs: &[InputShape]) -> Bound {
         let input = |input: &InputShape| {
             let schema = match &input.shape {
                 Shape::Known(schema) => Some(Arc::clone(schema)),
@@ -69,7 +72,8 @@ impl Bound {
         let inputs: Vec<Input> = inputs.iter().map(input).collect();
         let several = (inputs.len() > 1).then(|| "reading several inputs whose columns are not known".to_owned());
         let (operator, query) = (Arc::clone(operator), Arc::clone(query));
-        Bound { operator, query, inputs, kept: Columns::All, plan: None, whole: whole.or(several) }
+        let whole = whole.or(several);
+        Bound { operator, query, made_max, inputs, kept: Columns::All, plan: None, whole }
     }
 
     /// Returns whether the columns of all inputs are known.
@@ -90,7 +94,7 @@ impl Bound {
     /// Plans over the columns that arrive.
     fn replan(&mut self) -> Result<(), Vec<Error>> {
         let tables = self.tables();
-        let plan = plan_over(&self.query, &tables)?;
+        let plan = plan_over(&self.query, &tables, self.made_max)?;
         self.whole = needs_whole(&plan);
         for input in &mut self.inputs {
             input.planned = input.actual.clone();
@@ -153,7 +157,7 @@ impl Bound {
 
     /// Compiles the query for batches.
     pub fn compile(&self, values: &RunValues) -> datafusion::common::Result<Compiled> {
-        Compiled::new(&guard(self.ready(values)?)?, &self.tables())
+        Compiled::new(&guard(self.ready(values)?)?, &self.tables(), self.made_max)
     }
 
     /// Returns the query's output columns.
@@ -163,18 +167,20 @@ impl Bound {
 }
 
 /// Plans a query over tables, and makes sure that it can be run.
-fn plan_over(query: &Query, tables: &[planner::Table]) -> Result<LogicalPlan, Vec<Error>> {
+fn plan_over(query: &Query, tables: &[planner::Table], made_max: usize) -> Result<LogicalPlan, Vec<Error>> {
     let plan = planner::plan(query, tables)?;
-    let whole = needs_whole(&plan).is_some();
-    rehearse(&plan, whole, tables).map_err(|error| vec![cannot_run(&error, &query.text)])?;
+    let cannot_run = |error| vec![cannot_run(&error, &query.text)];
+    let plan = growth::bound(plan, made_max).map_err(cannot_run)?;
+    rehearse(&plan, tables, made_max).map_err(cannot_run)?;
     Ok(plan)
 }
 
 /// Goes through everything that `open` will do with a plan, so that a query that cannot be run is refused by `validate`.
-fn rehearse(plan: &LogicalPlan, whole: bool, tables: &[planner::Table]) -> datafusion::common::Result<()> {
+fn rehearse(plan: &LogicalPlan, tables: &[planner::Table], made_max: usize) -> datafusion::common::Result<()> {
+    let whole = needs_whole(plan).is_some();
     let values = RunValues { started_micros: 0, random: Random::seeded(0) };
     let plan = run_values::bind(plan.clone(), &values)?;
-    if whole { whole::rehearse(plan) } else { Compiled::new(&guard(plan)?, tables).map(drop) }
+    if whole { whole::rehearse(plan) } else { Compiled::new(&guard(plan)?, tables, made_max).map(drop) }
 }
 
 /// Whether the rows come in an order that the query asks for: by an `ORDER BY` at its top.
@@ -209,6 +215,7 @@ fn serves(planned: &Schema, actual: &Schema, asked: &Columns) -> bool {
 pub struct SqlPlan {
     operator: Arc<str>,
     query: Arc<Query>,
+    made_max: usize,
     /// Why columns of the inputs have their types.
     notes: Vec<TypeNote>,
     bound: Option<Bound>,
@@ -216,9 +223,9 @@ pub struct SqlPlan {
 }
 
 impl SqlPlan {
-    /// Makes the plan of a query that was read.
-    pub fn new(operator: Arc<str>, query: Query) -> SqlPlan {
-        SqlPlan { operator, query: Arc::new(query), notes: Vec::new(), bound: None, wanted: false }
+    /// Makes the plan of a query that was read, in which one call of a function may make so many bytes.
+    pub fn new(operator: Arc<str>, query: Query, made_max: usize) -> SqlPlan {
+        SqlPlan { operator, query: Arc::new(query), made_max, notes: Vec::new(), bound: None, wanted: false }
     }
 
     /// Faults in which tables there are and which are read.
@@ -290,7 +297,7 @@ impl SqlPlan {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let mut bound = Bound::new(&self.operator, &self.query, inputs);
+        let mut bound = Bound::new(&self.operator, &self.query, self.made_max, inputs);
         let reason = inputs.iter().find_map(|input| match &input.shape {
             Shape::Unknown(reason) => Some(format!("columns of `{}`: {reason}", input.port)),
             Shape::Known(_) => None,
@@ -350,7 +357,7 @@ impl SqlPlan {
             Shape::Unknown(_) => None,
         };
         let tables: Vec<planner::Table> = inputs.iter().filter_map(table).collect();
-        plan_over(&self.query, &tables).err().unwrap_or_default()
+        plan_over(&self.query, &tables, self.made_max).err().unwrap_or_default()
     }
 
     /// The same inputs again, narrowed to what was asked of them.
@@ -462,8 +469,7 @@ impl Plan for SqlPlan {
         let opened = match bound.whole {
             Some(_) => Operator::AsyncTransform(Box::new(SqlWhole::new(bound, values(), &ctx))),
             None => {
-                let rows_max = ctx.settings.batch_rows_max;
-                let lane = |_| Box::new(SqlBatches::new(bound.clone(), values(), rows_max)) as Box<dyn Transform>;
+                let lane = |_| Box::new(SqlBatches::new(bound.clone(), values(), &ctx.settings)) as Box<dyn Transform>;
                 Operator::Transform((0..ctx.lanes.max(1)).map(lane).collect())
             }
         };

@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use crate::codes;
 use crate::functions::Registry;
+use crate::growth::made_max;
 use crate::plan::SqlPlan;
 use crate::query::Query;
 
@@ -46,7 +47,7 @@ impl OperatorSpec for Sql {
     fn parse(&self, fields: &Fields) -> Result<Box<dyn Plan>, Faults> {
         let config: Config = fields.read(&codes::FIELDS)?;
         match Query::parse(&config.query) {
-            Ok(query) => Ok(Box::new(SqlPlan::new(Arc::clone(&fields.id), query))),
+            Ok(query) => Ok(Box::new(SqlPlan::new(Arc::clone(&fields.id), query, made_max(&fields.settings)))),
             Err(errors) => {
                 let named = errors.into_iter().map(|error| error.in_operator(&fields.id)).collect();
                 Faults::check(named)?;

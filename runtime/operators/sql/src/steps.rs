@@ -15,18 +15,22 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, internal_datafusion_err, internal_err};
 use datafusion::execution::context::ExecutionProps;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{ColumnarValue, Expr, LogicalPlan};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::utils::collect_columns;
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
+use rde_core::row_bytes;
 
 use crate::functions::Registry;
+use crate::growth::too_much;
 use crate::unnest::Unnest;
 
 /// A query compiled for batches of known columns.
 #[derive(Clone, Debug)]
 pub struct Compiled {
     branches: Vec<Branch>,
+    /// Most bytes that one constant or one `unnest` may make of a batch.
+    made_max: usize,
     /// Columns of the output.
     pub schema: SchemaRef,
 }
@@ -102,18 +106,18 @@ pub fn is_one_to_one(plan: &LogicalPlan) -> bool {
 
 impl Compiled {
     /// Compiles a plan; `inputs` are the columns that each input's batches have.
-    pub fn new(plan: &LogicalPlan, inputs: &[(String, SchemaRef)]) -> Result<Compiled> {
+    pub fn new(plan: &LogicalPlan, inputs: &[(String, SchemaRef)], made_max: usize) -> Result<Compiled> {
         let schema = Arc::new(plan.schema().as_arrow().clone());
         let mut branches = lower(plan, inputs)?;
         branches.iter_mut().try_for_each(|branch| branch.prune(schema.fields().len()))?;
-        Ok(Compiled { branches, schema })
+        Ok(Compiled { branches, made_max, schema })
     }
 
     /// Runs a batch of one input.
     pub fn run(&self, input: usize, batch: &RecordBatch) -> Result<Outcome> {
         let mut outcome = Outcome { batches: Vec::new(), filtered: 0 };
         for branch in self.branches.iter().filter(|branch| branch.input == input) {
-            let (rows, filtered) = branch.run(batch)?;
+            let (rows, filtered) = branch.run(batch, self.made_max)?;
             outcome.filtered += filtered;
             if rows.num_rows() > 0 {
                 outcome.batches.push(with_columns(&self.schema, rows.columns().to_vec(), rows.num_rows())?);
@@ -239,7 +243,7 @@ impl Step {
         })
     }
 
-    fn run(&self, batch: RecordBatch, filtered: &mut u64) -> Result<RecordBatch> {
+    fn run(&self, batch: RecordBatch, made_max: usize, filtered: &mut u64) -> Result<RecordBatch> {
         match self {
             Step::Filter { predicate, keep, schema } => {
                 let before = batch.num_rows();
@@ -250,12 +254,25 @@ impl Step {
             Step::Project { expressions, schema } => {
                 let rows = batch.num_rows();
                 let columns: Result<_> =
-                    expressions.iter().map(|expr| expr.evaluate(&batch)?.into_array(rows)).collect();
+                    expressions.iter().map(|expr| into_column(expr.evaluate(&batch)?, rows, made_max)).collect();
                 with_columns(schema, columns?, rows)
             }
-            Step::Unnest(unnest) => unnest.run(&batch),
+            Step::Unnest(unnest) => unnest.run(&batch, made_max),
         }
     }
+}
+
+/// Makes a column of what an expression came to; a constant is made for each row.
+fn into_column(value: ColumnarValue, rows: usize, made_max: usize) -> Result<ArrayRef> {
+    if let ColumnarValue::Scalar(constant) = &value
+        && constant.size().saturating_mul(rows) > made_max
+    {
+        let bytes = row_bytes::range(&constant.to_array()?, 0, 1);
+        if bytes.saturating_mul(rows) > made_max {
+            return Err(too_much("a constant", made_max));
+        }
+    }
+    value.into_array(rows)
 }
 
 fn filter(
@@ -304,7 +321,7 @@ impl Branch {
         Ok(())
     }
 
-    fn run(&self, batch: &RecordBatch) -> Result<(RecordBatch, u64)> {
+    fn run(&self, batch: &RecordBatch, made_max: usize) -> Result<(RecordBatch, u64)> {
         let columns = self.pick.iter().map(|index| Arc::clone(batch.column(*index))).collect();
         let mut rows = with_columns(&self.schema, columns, batch.num_rows())?;
         let mut filtered = 0;
@@ -312,7 +329,7 @@ impl Branch {
             if rows.num_rows() == 0 {
                 rows = RecordBatch::new_empty(Arc::clone(step.output()));
             } else {
-                rows = step.run(rows, &mut filtered)?;
+                rows = step.run(rows, made_max, &mut filtered)?;
             }
         }
         Ok((rows, filtered))

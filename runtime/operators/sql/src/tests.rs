@@ -13,8 +13,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::future::BoxFuture;
 use futures::stream::StreamExt;
 use rde_core::{
-    Budget, CancelToken, Clock, Error, Fields, Incarnation, InputShape, OpenContext, Operator, OperatorSpec, Output,
-    Payload, Plan, PluginStatsSlot, Produced, Random, Runtime, SchemaVersion, Settings, Shape, Spawn, Staged,
+    Budget, CancelToken, Clock, Error, Fields, Flow, Incarnation, InputShape, OpenContext, Operator, OperatorSpec,
+    Output, Payload, Plan, PluginStatsSlot, Produced, Random, Runtime, SchemaVersion, Settings, Shape, Spawn, Staged,
     Transform, Wanted, Work,
 };
 
@@ -22,6 +22,7 @@ use crate::Sql;
 
 mod batches;
 mod faults;
+mod growth;
 mod pushdown;
 mod values;
 mod whole;
@@ -66,8 +67,12 @@ fn context(settings: Settings) -> OpenContext {
 }
 
 fn parse(query: &str) -> Result<Box<dyn Plan>, Vec<Error>> {
+    parse_with(query, &Settings::default())
+}
+
+fn parse_with(query: &str, settings: &Settings) -> Result<Box<dyn Plan>, Vec<Error>> {
     let value = serde_json::json!({ "query": query });
-    let settings = Arc::new(Settings::default());
+    let settings = Arc::new(settings.clone());
     let fields = Fields { id: "query".into(), value, secrets: Vec::new(), parallelism: None, settings };
     Sql.parse(&fields).map_err(rde_core::Faults::into_vec)
 }
@@ -79,7 +84,11 @@ fn shape(name: &str, schema: &SchemaRef, bounded: bool) -> InputShape {
 type Table = (&'static str, RecordBatch);
 
 fn bind(query: &str, inputs: &[Table], bounded: bool) -> Result<Box<dyn Plan>, Vec<Error>> {
-    let mut plan = parse(query)?;
+    bind_with(query, inputs, bounded, &Settings::default())
+}
+
+fn bind_with(query: &str, inputs: &[Table], bounded: bool, settings: &Settings) -> Result<Box<dyn Plan>, Vec<Error>> {
+    let mut plan = parse_with(query, settings)?;
     let shapes: Vec<InputShape> = inputs.iter().map(|(name, batch)| shape(name, &batch.schema(), bounded)).collect();
     plan.bind(&shapes).map_err(rde_core::Faults::into_vec)?;
     plan.wanted(&[Wanted::all()]);
@@ -134,7 +143,7 @@ fn open(plan: Box<dyn Plan>, settings: Settings) -> Operator {
 }
 
 fn run_with(query: &str, inputs: &[Table], seed: Option<u64>, settings: Settings) -> Answer {
-    let plan = bind(query, inputs, true).unwrap_or_else(|errors| panic!("{query}: {errors:?}"));
+    let plan = bind_with(query, inputs, true, &settings).unwrap_or_else(|errors| panic!("{query}: {errors:?}"));
     match open(plan, settings) {
         Operator::Transform(mut lanes) => run_batches(lanes.swap_remove(0), inputs, seed),
         Operator::AsyncTransform(whole) => run_whole(whole, inputs, seed),
@@ -155,7 +164,11 @@ fn run_batches(mut lane: Box<dyn Transform>, inputs: &[Table], seed: Option<u64>
     }
     for (index, (_, batch)) in inputs.iter().enumerate() {
         for part in cut(batch, seed) {
-            if let Err(error) = lane.batch(index, part, &mut out) {
+            let mut flow = lane.batch(index, part, &mut out);
+            while let Ok(Flow::More) = flow {
+                flow = lane.more(&mut out);
+            }
+            if let Err(error) = flow {
                 answer.error = Some(format!("{error:?}"));
             }
         }

@@ -11,6 +11,9 @@ use arrow::compute::{is_null, nullif, take};
 use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::common::{Result, internal_err};
 use datafusion::logical_expr::logical_plan::Unnest as UnnestPlan;
+use rde_core::row_bytes;
+
+use crate::growth::{null_bytes, too_much};
 
 /// What becomes of one input column.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -75,8 +78,8 @@ impl Unnest {
         &self.schema
     }
 
-    /// Unnests a batch.
-    pub fn run(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+    /// Unnests a batch, unless that makes more than so many bytes.
+    pub fn run(&self, batch: &RecordBatch, made_max: usize) -> Result<RecordBatch> {
         let lists: Result<Vec<Option<Lists>>> = self
             .kinds
             .iter()
@@ -87,7 +90,16 @@ impl Unnest {
         let any_list = lists.iter().any(Option::is_some);
         let lengths: Vec<usize> =
             (0..batch.num_rows()).map(|row| if any_list { self.length(&lists, row) } else { 1 }).collect();
-        let total = lengths.iter().sum();
+        let total = lengths.iter().fold(0, |total: usize, length| total.saturating_add(*length));
+        let made =
+            self.kinds.iter().zip(batch.columns()).zip(&lists).map(|((kind, column), list)| match (kind, list) {
+                (Kind::List, Some(list)) => list.bytes(&lengths),
+                _ => row_bytes::repeated(column, &lengths),
+            });
+        let indices = total.saturating_mul(size_of::<u64>());
+        if made.fold(indices, usize::saturating_add) > made_max {
+            return Err(too_much("`unnest`", made_max));
+        }
         let repeated: UInt64Array =
             lengths.iter().enumerate().flat_map(|(row, length)| std::iter::repeat_n(row as u64, *length)).collect();
         let mut columns = Vec::with_capacity(self.schema.fields().len());
@@ -135,6 +147,17 @@ impl Lists {
         let nulls: Vec<bool> = (0..column.len()).map(|row| column.is_null(row)).collect();
         let empty = |((start, length), null): ((usize, usize), &bool)| (start, if *null { 0 } else { length });
         Ok(Lists { values, spans: spans.into_iter().zip(&nulls).map(empty).collect(), nulls })
+    }
+
+    /// Returns the bytes of the elements and of their places, each row's padded with nulls to its length.
+    fn bytes(&self, lengths: &[usize]) -> usize {
+        let null = null_bytes(self.values.data_type());
+        let row = |((start, own), length): (&(usize, usize), &usize)| {
+            let places = size_of::<u64>().saturating_mul(*length);
+            let padding = null.saturating_mul(length - own);
+            row_bytes::range(&self.values, *start, start + own).saturating_add(places).saturating_add(padding)
+        };
+        self.spans.iter().zip(lengths).map(row).fold(0, usize::saturating_add)
     }
 
     /// Returns the elements, each row's padded with nulls to its length.

@@ -6,11 +6,11 @@ use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, UInt32
 use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use proptest::prelude::*;
+use rde_core::row_bytes;
 
 use super::{batch, columns};
 use crate::bind::{BoundOutput, BoundPlan, Origin};
 use crate::emitted::{Emitted, Selected, Selection, Unmade, materialise};
-use crate::size;
 
 const ROWS: usize = 20;
 
@@ -106,11 +106,11 @@ proptest! {
         let texts: StringArray = lengths.iter().map(|length| length.map(|length| "x".repeat(length))).collect();
         let rows = UInt32Array::from_iter_values(rows.iter().map(|row| row.index(lengths.len()) as u32));
         let copied = arrow::compute::take(&texts, &rows, None).expect("the rows are there");
-        prop_assert_eq!(size::picked(&texts, &rows, usize::MAX) >= bytes(&copied), true);
+        prop_assert_eq!(row_bytes::picked(&texts, &rows, usize::MAX) >= bytes(&copied), true);
         let mask: BooleanBuffer = mask.iter().copied().take(lengths.len()).collect();
         let array = arrow::array::BooleanArray::new(mask.clone(), None);
         let copied = arrow::compute::filter(&texts, &array).expect("the mask fits");
-        prop_assert_eq!(size::masked(&texts, &mask) >= bytes(&copied), true);
+        prop_assert_eq!(row_bytes::masked(&texts, &mask) >= bytes(&copied), true);
     }
 }
 
@@ -143,8 +143,8 @@ fn nothing_is_made_when_it_would_not_fit() {
 fn counting_ends_where_there_is_no_room() {
     let rows = UInt32Array::from(vec![0; 100_000]);
     let texts = StringArray::from(vec!["four"]);
-    assert_eq!(size::picked(&texts, &rows, 80), 88);
-    assert_eq!(size::picked(&texts, &rows, usize::MAX), 800_000);
+    assert_eq!(row_bytes::picked(&texts, &rows, 80), 88);
+    assert_eq!(row_bytes::picked(&texts, &rows, usize::MAX), 800_000);
     let empty = arrow::array::StructArray::new_empty_fields(1, None);
-    assert_eq!(size::picked(&empty, &rows, 80), 81);
+    assert_eq!(row_bytes::picked(&empty, &rows, 80), 81);
 }

@@ -1,6 +1,6 @@
 //! Computes what a selection of rows would take once copied, from lengths and offsets, before anything is allocated.
 //!
-//! On the batch path: asked for `keep`, `pick`, `extend` and `expand`, whose outputs the host makes.
+//! On the batch path: asked before a plugin's `keep`, `pick`, `extend` and `expand` are made, and before `unnest` repeats rows.
 //! Invariant: never less than the values take; text behind views counts as if it were copied, since a reader will copy it.
 
 use arrow::array::{
@@ -10,7 +10,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::datatypes::{ArrowNativeType, DataType, Int16Type, Int32Type, Int64Type, RunEndIndexType, UnionMode};
 
 /// Returns the bytes of the rows whose bit is set.
-pub(crate) fn masked(array: &dyn Array, mask: &BooleanBuffer) -> usize {
+pub fn masked(array: &dyn Array, mask: &BooleanBuffer) -> usize {
     match row_bits(array.data_type()) {
         Some(bits) => fixed(array, bits, mask.count_set_bits()),
         None => sum(mask.set_slices().map(|(start, end)| range(array, start, end))),
@@ -19,7 +19,7 @@ pub(crate) fn masked(array: &dyn Array, mask: &BooleanBuffer) -> usize {
 
 /// Returns the bytes of the named rows, at least one for each; past `room` some number above it, since a guest may name more
 /// rows than there is time for.
-pub(crate) fn picked(array: &dyn Array, rows: &UInt32Array, room: usize) -> usize {
+pub fn picked(array: &dyn Array, rows: &UInt32Array, room: usize) -> usize {
     if let Some(bits) = row_bits(array.data_type()) {
         return fixed(array, bits, rows.len());
     }
@@ -34,8 +34,16 @@ pub(crate) fn picked(array: &dyn Array, rows: &UInt32Array, room: usize) -> usiz
     bytes
 }
 
+/// Returns the bytes of all rows where each is repeated so many times.
+pub fn repeated(array: &dyn Array, times: &[usize]) -> usize {
+    match row_bits(array.data_type()) {
+        Some(bits) => fixed(array, bits, sum(times.iter().copied())),
+        None => sum(times.iter().enumerate().map(|(row, times)| range(array, row, row + 1).saturating_mul(*times))),
+    }
+}
+
 /// Returns the bytes of the rows from `start` to before `end`.
-pub(crate) fn range(array: &dyn Array, start: usize, end: usize) -> usize {
+pub fn range(array: &dyn Array, start: usize, end: usize) -> usize {
     let rows = end.saturating_sub(start);
     if let Some(bits) = row_bits(array.data_type()) {
         return fixed(array, bits, rows);
